@@ -4,6 +4,9 @@
 //! benchmark (verified before timed).
 
 pub mod embedding;
+pub mod norm;
+pub mod optimizer;
+pub mod reduce;
 
 use crate::error::Result;
 use crate::gpu::Gpu;

@@ -3,18 +3,30 @@
 //!
 //! Ops that take a `tape` differentiate; ops that take a `gpu` do not. A wrong shape panics and names op and tensor.
 
+mod adamw;
 mod add;
+mod clip_grad_norm;
 mod embedding;
 mod fill;
 mod ids;
+mod layer_norm;
+mod mean;
 mod scale;
+mod sum_rows;
 
+pub use adamw::{AdamW, Update, adamw, adamw_all};
 pub use add::add;
 pub(crate) use add::sum_of;
+pub use clip_grad_norm::clip_grad_norm;
 pub use embedding::embedding;
 pub use fill::fill;
 pub use ids::Ids;
+pub use layer_norm::layer_norm;
+#[cfg(feature = "check")]
+pub(crate) use layer_norm::layer_norm_by;
+pub use mean::mean;
 pub use scale::scale;
+pub(crate) use sum_rows::{block_of, sum_rows};
 
 use crate::gpu::Gpu;
 
