@@ -5,7 +5,11 @@
 
 mod adamw;
 mod add;
+mod add_broadcast;
+mod bce_with_logits;
 mod clip_grad_norm;
+mod dot;
+mod dropout;
 mod embedding;
 mod fill;
 mod ids;
@@ -17,7 +21,13 @@ mod sum_rows;
 pub use adamw::{AdamW, Update, adamw, adamw_all};
 pub use add::add;
 pub(crate) use add::sum_of;
+pub use add_broadcast::add_broadcast;
+pub use bce_with_logits::bce_with_logits;
 pub use clip_grad_norm::clip_grad_norm;
+pub use dot::dot;
+#[cfg(feature = "check")]
+pub(crate) use dot::dot_by;
+pub use dropout::dropout;
 pub use embedding::embedding;
 pub use fill::fill;
 pub use ids::Ids;

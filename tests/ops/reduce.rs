@@ -1,5 +1,5 @@
 use crate::{assert_noticed, assert_ok, broken, gpu};
-use desirepath::check::reduce::mean;
+use desirepath::check::reduce::{dot, mean};
 use desirepath::{Tape, Tensor, ops};
 
 #[test]
@@ -18,6 +18,17 @@ fn a_mean_of_more_blocks_than_threads() {
 }
 
 #[test]
+fn dots() {
+    for (rows, dim) in [(1, 1), (1, 64), (15, 16), (16, 17), (17, 15), (257, 3), (31, 100), (5, 1024)] {
+        for lanes in [None, Some(1), Some(16), Some(64)] {
+            let reports = dot(gpu(), rows, dim, lanes);
+            assert_eq!(reports.as_ref().map_or(3, Vec::len), 3, "y, da, db");
+            assert_ok(reports);
+        }
+    }
+}
+
+#[test]
 fn the_same_bits_every_time() {
     let x = Tensor::from_slice(gpu(), &(0..50_000).map(|i| (i as f32).sin()).collect::<Vec<_>>(), &[50_000]);
     let run = || ops::mean(&mut Tape::off(), &x, 3.0).to_vec::<u32>().unwrap();
@@ -30,4 +41,8 @@ fn broken_kernels_are_noticed() {
     assert_noticed(mean(&lost, 1000));
     let unscaled = broken("mean_backward", "* params.scale", "");
     assert_noticed(mean(&unscaled, 10));
+    let alone = broken("dot", "k < LANES", "k < 1u");
+    assert_noticed(dot(&alone, 20, 64, Some(16)));
+    let swapped = broken("dot_backward", "b[i] *", "");
+    assert_noticed(dot(&swapped, 5, 8, None));
 }
