@@ -2,14 +2,15 @@
 //   g = clip * gradient,   m = beta1 * m + (1 - beta1) * g,   v = beta2 * v + (1 - beta2) * g²
 //   p = p - lr * decay * p - step * m / (sqrt(v) * root + eps)
 // with step = lr / (1 - beta1^t) and root = 1 / sqrt(1 - beta2^t). A clip of 0 (not a finite norm) skips the step.
-// One thread per element; bound by memory.
-struct Params { n: u32, step: f32, root: f32, beta1: f32, beta2: f32, eps: f32, keep: f32 }
+// One thread per Element; bound by memory.
+struct Params { n: u32, step: f32, root: f32, beta1: f32, beta2: f32, eps: f32, keep: f32 } // n counts Elements
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> gradient: array<f32>;           // [n]
+@group(0) @binding(1) var<storage, read> gradient: array<Element>;           // [n]
 @group(0) @binding(2) var<storage, read> clip: array<f32>;               // [1 ..], the factor first; unused without CLIP
-@group(0) @binding(3) var<storage, read_write> parameter: array<f32>;    // [n]
-@group(0) @binding(4) var<storage, read_write> moments: array<vec2<f32>>; // [n]: m, v
+@group(0) @binding(3) var<storage, read_write> parameter: array<Element>;    // [n]
+@group(0) @binding(4) var<storage, read_write> moments: array<Element>;     // [n, 2]: m, v
 
+// include: element
 const CLIP: u32 = 1u;
 
 @compute @workgroup_size(256)
@@ -27,9 +28,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         }
         g *= factor;
     }
-    let old = moments[i];
-    let m = old.x + (1.0 - params.beta1) * (g - old.x);
-    let v = old.y + (1.0 - params.beta2) * (g * g - old.y);
-    moments[i] = vec2(m, v);
+    var m = moments[2u * i];
+    var v = moments[2u * i + 1u];
+    m += (1.0 - params.beta1) * (g - m);
+    v += (1.0 - params.beta2) * (g * g - v);
+    moments[2u * i] = m;
+    moments[2u * i + 1u] = v;
     parameter[i] = parameter[i] * params.keep - params.step * m / (sqrt(v) * params.root + params.eps);
 }

@@ -1,15 +1,16 @@
 // Sums of rows by segment: y[s] = sum of the rows that order[starts[s] .. starts[s + 1]] names, in that order, so the
 // same bits come out every time. A segment without rows gives zeros.
-// One thread per element of y, which loops over its segment; long segments are cut first, into rows of `partial` that a
+// One thread per Element of y, which loops over its segment; long segments are cut first, into rows of `partial` that a
 // second dispatch adds up. Bound by memory.
-struct Params { segments: u32, dim: u32 }
+struct Params { segments: u32, dim: u32 } // dim counts Elements
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> dy: array<f32>;         // [n, dim]
-@group(0) @binding(2) var<storage, read> partial: array<f32>;    // [chunks, dim]
+@group(0) @binding(1) var<storage, read> dy: array<Element>;         // [n, dim]
+@group(0) @binding(2) var<storage, read> partial: array<Element>;    // [chunks, dim]
 @group(0) @binding(3) var<storage, read> order: array<u32>;      // rows of dy, or PARTIAL + rows of partial
 @group(0) @binding(4) var<storage, read> starts: array<u32>;     // [segments + 1]
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;    // [segments, dim]
+@group(0) @binding(5) var<storage, read_write> y: array<Element>;    // [segments, dim]
 
+// include: element
 const PARTIAL: u32 = 0x80000000u;
 
 @compute @workgroup_size(256)
@@ -22,7 +23,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let segment = i / params.dim;
     let column = i - segment * params.dim;
     let end = starts[segment + 1u];
-    var sum = 0.0;
+    var sum = Element();
     for (var k = starts[segment]; k < end; k++) {
         let row = order[k];
         if (row < PARTIAL) {

@@ -34,7 +34,9 @@ pub fn adamw(gpu: &Gpu, n: usize, steps: u32, clip: bool) -> Result<Vec<Report>>
         }
         reference::adamw(&mut expected, &gradients[0], &mut m, &mut v, step, &definition);
     }
-    let both: Vec<f64> = m.iter().zip(&v).flat_map(|(m, v)| [*m, *v]).collect();
+    // The kernel keeps as many first moments, then second ones, as it loads at once.
+    let width = ops::width(n);
+    let both: Vec<f64> = m.chunks(width).zip(v.chunks(width)).flat_map(|(m, v)| [m, v].concat()).collect();
     let report = |what: &str, actual: &[f64], expected: &[f64], tolerance| Report {
         op: "adamw",
         what: what.into(),

@@ -1,4 +1,4 @@
-use super::{ELEMENTWISE, pieces};
+use super::{ELEMENTWISE, pieces, width};
 use crate::gpu::{Gpu, Kernel};
 use crate::kernel;
 use crate::tensor::Tensor;
@@ -29,7 +29,7 @@ impl Default for AdamW {
 pub struct Update<'a> {
     pub parameter: &'a Tensor,
     pub gradient: &'a Tensor,
-    /// Two numbers per weight, side by side, zero before the first step.
+    /// Two numbers per weight, zero before the first step.
     pub moments: &'a Tensor,
     /// Whether weight decay applies; usually not to biases and normalizations.
     pub decay: bool,
@@ -37,7 +37,7 @@ pub struct Update<'a> {
 
 /// One step of Adam with decoupled weight decay and bias correction, in place, as PyTorch's `AdamW` does it.
 ///
-/// `moments` holds two numbers per weight, first and second moment side by side, and starts at zero. `clip` holds the
+/// `moments` holds two numbers per weight and starts at zero; their order is the kernel's own business. `clip` holds the
 /// factor on the gradient as its first element: see [`clip_grad_norm`](super::clip_grad_norm). A factor of 0 leaves
 /// weights and moments as they are, so a step whose gradient is not finite does no harm.
 ///
@@ -65,14 +65,16 @@ pub fn adamw(
     let root = (1.0 / correction(beta2).sqrt()) as f32;
     let flat = |x: &Tensor, width| x.reshape(&[n, width]);
     let (parameter, gradient, moments) = (flat(parameter, 1), flat(gradient, 1), flat(moments, 2));
-    let kernel = [("CLIP", u32::from(clip.is_some()))];
+    let width = width(n);
+    let kernel = [("CLIP", u32::from(clip.is_some())), ("WIDTH", width as u32)];
     for (first, rows) in pieces(gpu, n, 2) {
         let piece = |x: &Tensor| x.row_range(first, rows);
         let (parameter, gradient, moments) = (piece(&parameter), piece(&gradient), piece(&moments));
         let bits = [size, root, beta1, beta2, eps, 1.0 - lr * decay].map(f32::to_bits);
-        let params = [rows as u32, bits[0], bits[1], bits[2], bits[3], bits[4], bits[5]];
+        let wide = rows / width; // pieces but the last are multiples of 64, so the width divides each
+        let params = [wide as u32, bits[0], bits[1], bits[2], bits[3], bits[4], bits[5]];
         let buffers = [&*gradient, clip.unwrap_or(&gradient), &parameter, &moments];
-        gpu.dispatch(KERNEL.with(&kernel), params, &buffers, rows.div_ceil(ELEMENTWISE));
+        gpu.dispatch(KERNEL.with(&kernel), params, &buffers, wide.div_ceil(ELEMENTWISE));
     }
 }
 

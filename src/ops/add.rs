@@ -1,4 +1,4 @@
-use super::{ELEMENTWISE, pieces};
+use super::{ELEMENTWISE, pieces, width};
 use crate::gpu::Kernel;
 use crate::kernel;
 use crate::tape::Tape;
@@ -28,7 +28,9 @@ pub(crate) fn sum_of(a: &Tensor, b: &Tensor) -> Tensor {
     let [flat_a, flat_b, flat_y] = [a, b, &y].map(|x| x.reshape(&[x.len()]));
     for (first, n) in pieces(a.gpu(), a.len(), 1) {
         let [a, b, y] = [&flat_a, &flat_b, &flat_y].map(|x| x.row_range(first, n));
-        a.gpu().dispatch(&ADD, n as u32, &[&a, &b, &y], n.div_ceil(ELEMENTWISE));
+        let (width, n) = (width(n), n / width(n));
+        let kernel = [("WIDTH", width as u32)];
+        a.gpu().dispatch(ADD.with(&kernel), n as u32, &[&a, &b, &y], n.div_ceil(ELEMENTWISE));
     }
     y
 }

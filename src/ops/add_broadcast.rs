@@ -1,4 +1,4 @@
-use super::{ELEMENTWISE, sum_rows};
+use super::{ELEMENTWISE, sum_rows, width};
 use crate::gpu::Kernel;
 use crate::kernel;
 use crate::tape::Tape;
@@ -21,7 +21,9 @@ pub fn add_broadcast(tape: &mut Tape, x: &Tensor, b: &Tensor) -> Tensor {
     );
     let y = Tensor::empty(x.gpu(), x.shape());
     let (n, m) = (x.len(), b.len());
-    x.gpu().dispatch(&KERNEL, [n as u32, m as u32], &[x, b, &y], n.div_ceil(ELEMENTWISE));
+    let width = width(m);
+    let params = [(n / width) as u32, (m / width) as u32];
+    x.gpu().dispatch(KERNEL.with(&[("WIDTH", width as u32)]), params, &[x, b, &y], (n / width).div_ceil(ELEMENTWISE));
     let saved = [x.clone(), b.clone()];
     tape.record(&y, &[x, b], move |_, grads, dy| {
         let [x, b] = &saved;

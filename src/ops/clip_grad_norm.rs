@@ -1,4 +1,4 @@
-use super::pieces;
+use super::{pieces, width};
 use crate::gpu::{Gpu, Kernel};
 use crate::kernel;
 use crate::tensor::Tensor;
@@ -25,8 +25,10 @@ pub fn clip_grad_norm(gpu: &Gpu, gradients: &[&Tensor], max_norm: f32) -> Tensor
     for gradient in gradients {
         let flat = gradient.reshape(&[gradient.len()]);
         for (first, n) in pieces_of(gradient) {
-            let params = [n as u32, BLOCK as u32, at as u32];
-            gpu.dispatch(&SUMS, params, &[&flat.row_range(first, n), &sums], n.div_ceil(BLOCK));
+            let width = width(n);
+            let params = [(n / width) as u32, (BLOCK / width) as u32, at as u32];
+            let kernel = [("WIDTH", width as u32)];
+            gpu.dispatch(SUMS.with(&kernel), params, &[&flat.row_range(first, n), &sums], n.div_ceil(BLOCK));
             at += n.div_ceil(BLOCK);
         }
     }

@@ -1,4 +1,4 @@
-use super::ELEMENTWISE;
+use super::{ELEMENTWISE, lanes, width};
 use crate::gpu::Kernel;
 use crate::kernel;
 use crate::tape::Tape;
@@ -13,9 +13,7 @@ static BACKWARD: Kernel = kernel!("dot_backward");
 /// When the shapes differ.
 #[track_caller]
 pub fn dot(tape: &mut Tape, a: &Tensor, b: &Tensor) -> Tensor {
-    // A software driver pays for barriers and gains nothing from neighbours that read together.
-    let lanes = if a.gpu().info().software { 1 } else { 16 };
-    dot_by(tape, a, b, lanes)
+    dot_by(tape, a, b, lanes(a.gpu()))
 }
 
 /// [`dot`] with a given number of threads per row, a divisor of 256.
@@ -25,16 +23,19 @@ pub(crate) fn dot_by(tape: &mut Tape, a: &Tensor, b: &Tensor, lanes: u32) -> Ten
     let (rows, dim) = a.rows();
     let axes = a.shape().len() - 1;
     let y = Tensor::empty(a.gpu(), if axes == 0 { &[1] } else { &a.shape()[..axes] });
-    let params = [rows as u32, dim as u32];
+    let width = width(dim);
+    let params = [rows as u32, (dim / width) as u32];
     let groups = (rows * lanes as usize).div_ceil(256);
-    a.gpu().dispatch(FORWARD.with(&[("LANES", lanes)]), params, &[a, b, &y], groups);
+    a.gpu().dispatch(FORWARD.with(&[("LANES", lanes), ("WIDTH", width as u32)]), params, &[a, b, &y], groups);
     let saved = [a.clone(), b.clone()];
     tape.record(&y, &[a, b], move |gpu, grads, dy| {
         let [a, b] = &saved;
         for (x, other) in [(a, b), (b, a)] {
             if grads.wants(x) {
                 let dx = Tensor::empty(gpu, x.shape());
-                gpu.dispatch(&BACKWARD, params, &[other, dy, &dx], dx.len().div_ceil(ELEMENTWISE));
+                let kernel = [("WIDTH", width as u32)];
+                let groups = (dx.len() / width).div_ceil(ELEMENTWISE);
+                gpu.dispatch(BACKWARD.with(&kernel), params, &[other, dy, &dx], groups);
                 grads.add(x, dx);
             }
         }

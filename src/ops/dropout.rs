@@ -1,4 +1,4 @@
-use super::ELEMENTWISE;
+use super::{ELEMENTWISE, width};
 use crate::gpu::Kernel;
 use crate::kernel;
 use crate::tape::Tape;
@@ -28,6 +28,9 @@ pub fn dropout(tape: &mut Tape, x: &Tensor, p: f32) -> Tensor {
 
 fn masked(x: &Tensor, seed: u32, p: f32) -> Tensor {
     let y = Tensor::empty(x.gpu(), x.shape());
-    x.gpu().dispatch(&KERNEL, [x.len() as u32, seed, p.to_bits()], &[x, &y], x.len().div_ceil(ELEMENTWISE));
+    let width = width(x.len());
+    let n = x.len() / width;
+    let params = [n as u32, seed, p.to_bits()];
+    x.gpu().dispatch(KERNEL.with(&[("WIDTH", width as u32)]), params, &[x, &y], n.div_ceil(ELEMENTWISE));
     y
 }

@@ -1,4 +1,4 @@
-use super::{ELEMENTWISE, Ids, pieces};
+use super::{ELEMENTWISE, Ids, lanes, pieces, width};
 use crate::gpu::Kernel;
 use crate::kernel;
 use crate::tape::Tape;
@@ -21,11 +21,15 @@ pub fn embedding(tape: &mut Tape, table: &Tensor, ids: &Ids, padding: Option<u32
     let n = ids.host().len();
     let y = Tensor::empty(table.gpu(), &[ids.shape(), &[dim]].concat());
     let flat = table.reshape(&[rows, dim]);
+    let (width, lanes) = (width(dim), lanes(table.gpu()));
+    let kernel = [("LANES", lanes), ("WIDTH", width as u32)];
     for (first, rows) in pieces(table.gpu(), rows, dim) {
         // No row can have the number u32::MAX: the table would not fit any device.
-        let params = [n as u32, dim as u32, first as u32, rows as u32, padding.unwrap_or(u32::MAX)];
+        let params = [n, dim / width, first, rows].map(|v| v as u32);
+        let params = [params[0], params[1], params[2], params[3], padding.unwrap_or(u32::MAX)];
         let piece = flat.row_range(first, rows);
-        table.gpu().dispatch(&FORWARD, params, &[&piece, ids.tensor(), &y], y.len().div_ceil(ELEMENTWISE));
+        let groups = (n * lanes as usize).div_ceil(256);
+        table.gpu().dispatch(FORWARD.with(&kernel), params, &[&piece, ids.tensor(), &y], groups);
     }
     let (saved, ids) = (table.clone(), ids.clone());
     tape.record(&y, &[table], move |_, grads, dy| {
@@ -41,8 +45,11 @@ fn sum_by_row(dy: &Tensor, ids: &Ids, padding: Option<u32>, table: &Tensor) -> T
     let plan = ids.plan(padding);
     let (rows, dim) = table.rows();
     let sum = |partial: &Tensor, order: &Tensor, starts: &Tensor, y: &Tensor| {
-        let params = [y.shape()[0] as u32, dim as u32];
-        gpu.dispatch(&BACKWARD, params, &[dy, partial, order, starts, y], y.len().div_ceil(ELEMENTWISE));
+        let width = width(dim);
+        let params = [y.shape()[0] as u32, (dim / width) as u32];
+        let kernel = [("WIDTH", width as u32)];
+        let groups = (y.len() / width).div_ceil(ELEMENTWISE);
+        gpu.dispatch(BACKWARD.with(&kernel), params, &[dy, partial, order, starts, y], groups);
     };
     let partial = plan.chunks.as_ref().map(|(order, starts, chunks)| {
         let partial = Tensor::empty(gpu, &[*chunks, dim]);

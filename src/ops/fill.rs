@@ -1,4 +1,4 @@
-use super::{ELEMENTWISE, pieces};
+use super::{ELEMENTWISE, pieces, width};
 use crate::gpu::{Gpu, Kernel};
 use crate::kernel;
 use crate::tensor::Tensor;
@@ -10,6 +10,8 @@ pub fn fill(gpu: &Gpu, x: &Tensor, value: f32) {
     let flat = x.reshape(&[x.len()]);
     for (first, n) in pieces(gpu, x.len(), 1) {
         let piece = flat.row_range(first, n);
-        gpu.dispatch(&FILL, [n as u32, value.to_bits()], &[&piece], n.div_ceil(ELEMENTWISE));
+        let (width, n) = (width(n), n / width(n));
+        let kernel = [("WIDTH", width as u32)];
+        gpu.dispatch(FILL.with(&kernel), [n as u32, value.to_bits()], &[&piece], n.div_ceil(ELEMENTWISE));
     }
 }

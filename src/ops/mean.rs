@@ -1,4 +1,4 @@
-use super::ELEMENTWISE;
+use super::{ELEMENTWISE, width};
 use crate::gpu::Kernel;
 use crate::kernel;
 use crate::tape::Tape;
@@ -20,16 +20,19 @@ pub fn mean(tape: &mut Tape, x: &Tensor, count: f32) -> Tensor {
     assert!(!x.is_empty(), "mean: x has shape {:?} and no elements", x.shape());
     assert!(count > 0.0, "mean: a count of {count}");
     let gpu = x.gpu();
+    let (width, n) = (width(x.len()), x.len() / width(x.len()));
+    let wide = [("WIDTH", width as u32)];
     let blocks = x.len().div_ceil(BLOCK);
     let (partial, y) = (Tensor::empty(gpu, &[blocks]), Tensor::empty(gpu, &[1]));
-    gpu.dispatch(&FORWARD, [x.len() as u32, BLOCK as u32, 1f32.to_bits()], &[x, &partial], blocks);
+    let params = [n as u32, (BLOCK / width) as u32, 1f32.to_bits()];
+    gpu.dispatch(FORWARD.with(&wide), params, &[x, &partial], blocks);
     let params = [blocks as u32, blocks as u32, (1.0 / count).to_bits()];
-    gpu.dispatch(&FORWARD, params, &[&partial, &y], 1u32);
+    gpu.dispatch(FORWARD.with(&[("WIDTH", 1)]), params, &[&partial, &y], 1u32);
     let saved = x.clone();
     tape.record(&y, &[x], move |gpu, grads, dy| {
         let dx = Tensor::empty(gpu, saved.shape());
-        let params = [dx.len() as u32, (1.0 / count).to_bits()];
-        gpu.dispatch(&BACKWARD, params, &[dy, &dx], dx.len().div_ceil(ELEMENTWISE));
+        let params = [n as u32, (1.0 / count).to_bits()];
+        gpu.dispatch(BACKWARD.with(&wide), params, &[dy, &dx], n.div_ceil(ELEMENTWISE));
         grads.add(&saved, dx);
     });
     y

@@ -43,6 +43,18 @@ use crate::gpu::Gpu;
 /// Threads per workgroup of the kernels that give one thread to each element.
 pub(crate) const ELEMENTWISE: usize = 256;
 
+/// Numbers that a thread loads at once, for kernels that include `element`: four wherever rows (or flat arrays) of
+/// `dim` numbers allow it. Software drivers gain most: they load lane by lane.
+pub(crate) fn width(dim: usize) -> usize {
+    if dim.is_multiple_of(4) { 4 } else { 1 }
+}
+
+/// Threads per row of kernels that work by rows. A software driver pays for barriers and gains nothing from neighbours
+/// that read together.
+pub(crate) fn lanes(gpu: &Gpu) -> u32 {
+    if gpu.info().software { 1 } else { 16 }
+}
+
 /// Pieces of a table `[rows, dim]` that fit one binding each, as `(first row, rows)`. Pieces start at multiples of 64
 /// rows: offsets of bindings are multiples of 256 bytes then, in the table and in arrays of one number per row.
 pub(crate) fn pieces(gpu: &Gpu, rows: usize, dim: usize) -> impl Iterator<Item = (usize, usize)> + use<> {

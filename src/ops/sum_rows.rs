@@ -1,4 +1,4 @@
-use super::ELEMENTWISE;
+use super::{ELEMENTWISE, width};
 use crate::gpu::Kernel;
 use crate::kernel;
 use crate::tensor::Tensor;
@@ -16,7 +16,9 @@ pub(crate) fn sum_rows(x: &Tensor) -> Tensor {
     let block = block_of(rows);
     let blocks = rows.div_ceil(block).max(1);
     let y = Tensor::empty(x.gpu(), &[blocks, dim]);
-    let params = [rows as u32, dim as u32, block as u32];
-    x.gpu().dispatch(&KERNEL, params, &[x, &y], y.len().div_ceil(ELEMENTWISE));
+    let width = width(dim);
+    let params = [rows as u32, (dim / width) as u32, block as u32];
+    let kernel = [("WIDTH", width as u32)];
+    x.gpu().dispatch(KERNEL.with(&kernel), params, &[x, &y], (y.len() / width).div_ceil(ELEMENTWISE));
     if blocks > 1 { sum_rows(&y) } else { y.reshape(&[dim]) }
 }

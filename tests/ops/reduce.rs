@@ -38,7 +38,7 @@ fn the_same_bits_every_time() {
 #[test]
 fn broken_kernels_are_noticed() {
     let lost = broken("mean", "i += 256u", "i += 257u");
-    assert_noticed(mean(&lost, 1000));
+    assert_noticed(mean(&lost, 4000));
     let unscaled = broken("mean_backward", "* params.scale", "");
     assert_noticed(mean(&unscaled, 10));
     let alone = broken("dot", "k < LANES", "k < 1u");
