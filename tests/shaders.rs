@@ -95,7 +95,7 @@ fn tint(source: &str) -> Option<Result<(), String>> {
         writeln!(file, "enable subgroups;").unwrap();
     }
     file.write_all(source.as_bytes()).unwrap();
-    let output = Command::new("tint").arg("--format=none").arg(&path).stdout(Stdio::null()).output().ok()?;
+    let output = Command::new("tint").arg("--format=wgsl").arg(&path).stdout(Stdio::null()).output().ok()?;
     Some(if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) })
 }
 
