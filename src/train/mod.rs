@@ -115,6 +115,14 @@ impl<'a> Trainer<'a> {
         &self.state
     }
 
+    pub fn options(&self) -> &TrainOptions {
+        &self.options
+    }
+
+    pub fn seen(&self) -> Seen {
+        self.seen
+    }
+
     /// Trains to the end, keeping the checkpoint in `out` (where given) current. The model then has its best weights.
     pub fn run(&mut self, out: Option<&Path>, watch: &mut dyn FnMut(Progress)) -> Result<()> {
         let steps_per_epoch = self.stretches.len().div_ceil(self.options.batch);
