@@ -6,21 +6,27 @@
 
 pub mod baselines;
 pub mod metrics;
+mod ranking;
+
+pub use ranking::{rank, validation_ranks};
 
 use crate::data::Dataset;
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// How many items of each ranking are kept, best first.
 pub const TOP: usize = 50;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Split {
     Validation,
     Test,
 }
 
 /// What happens to the items that a user has met before the event to predict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Seen {
     /// They are removed from the ranking, all but the target itself: films, books.
     Filter,

@@ -1,6 +1,6 @@
 //! Where a model ranks what really came next, among all items, on the device.
 
-use super::{Case, Seen};
+use super::{Case, Ranked, Seen, TOP};
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::model::{History, Model};
@@ -9,31 +9,24 @@ use crate::train::{history, request_of};
 /// Histories per forward pass.
 const BATCH: usize = 128;
 
-/// Rank of each case's target (1 is best, ties count against it) and the items recommended, best first.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Ranked {
-    pub ranks: Vec<u32>,
-    pub top: Vec<Vec<u32>>,
-}
-
 /// Ranks alone: what validation needs.
 pub fn validation_ranks(model: &Model, dataset: &Dataset, cases: &[Case], seen: Seen) -> Result<Vec<u32>> {
-    Ok(rank(model, dataset, cases, seen, 0, &mut |_| ())?.ranks)
+    Ok(rank(model, dataset, cases, seen, false, &mut |_| ())?.ranks)
 }
 
-/// Ranks and the `k` best items of every case; `watch` is told how many cases are done.
+/// Ranks, and the [`TOP`] best items of every case if `with_top`; `watch` is told how many cases are done.
 pub fn rank(
     model: &Model,
     dataset: &Dataset,
     cases: &[Case],
     seen: Seen,
-    k: usize,
+    with_top: bool,
     watch: &mut dyn FnMut(usize),
 ) -> Result<Ranked> {
     let len = model.config().len;
     let mut order: Vec<usize> = (0..cases.len()).collect();
     order.sort_by_key(|i| cases[*i].history.len().min(len)); // rows of like length: little padding
-    let mut ranked = Ranked { ranks: vec![0; cases.len()], top: vec![Vec::new(); if k > 0 { cases.len() } else { 0 }] };
+    let mut ranked = Ranked { ranks: vec![0; cases.len()], top: vec![Vec::new(); cases.len()] };
     for (done, chunk) in order.chunks(BATCH).enumerate() {
         let of = |i: &usize| {
             let case = &cases[*i];
@@ -45,12 +38,12 @@ pub fn rank(
         for (i, rank) in chunk.iter().zip(model.ranks(&histories, &targets, &exclude)?) {
             ranked.ranks[*i] = rank;
         }
-        if k > 0 {
-            for (i, list) in chunk.iter().zip(model.recommend(&histories, &exclude, k)?) {
+        if with_top {
+            for (i, list) in chunk.iter().zip(model.recommend(&histories, &exclude, TOP)?) {
                 ranked.top[*i] = list.iter().map(|r| r.item).collect();
             }
         }
-        watch((done + 1) * BATCH);
+        watch(cases.len().min((done + 1) * BATCH));
     }
     Ok(ranked)
 }

@@ -95,6 +95,17 @@ impl Model {
         Ok((0..histories.len()).map(row).collect())
     }
 
+    /// Share of attention that each event of `history` gets from the last one, over all heads of the first attention.
+    /// `None` where the model has none.
+    pub fn explain(&self, history: &History) -> Result<Option<Vec<f32>>> {
+        let batch = Batch::new(&self.gpu, &self.config, &self.catalogue, &[*history]);
+        let Some(weights) = self.attention_weights(&batch) else { return Ok(None) };
+        let heads = self.config.heads;
+        let weights = weights.to_vec::<f32>()?;
+        let mean = |t: usize| (0..heads).map(|h| weights[h * batch.len + t]).sum::<f32>() / heads as f32;
+        Ok(Some((0..batch.len).map(mean).collect()))
+    }
+
     fn probabilities(&self, scores: &Tensor) -> Result<Option<Vec<f32>>> {
         let Some(output) = &self.output else { return Ok(None) };
         let scores = scores.reshape(&[scores.len(), 1]);

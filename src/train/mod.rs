@@ -8,7 +8,7 @@ mod sampler;
 pub use catalogue::{catalogue_of, item_ids, user_id};
 pub use checkpoint::{Checkpoint, FORMAT};
 pub use options::{TrainOptions, set};
-pub use sampler::{Stretch, Windows, epoch_batches, history, request_of, stretches, training_batch, training_events};
+pub use sampler::{Stretch, Windows, epoch_batches, history, request_of, stretches, training_batch};
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};

@@ -1,6 +1,7 @@
 //! Which stretches of which histories make up the batches of an epoch.
 
 use crate::data::Dataset;
+use crate::eval::training_events;
 use crate::gpu::Gpu;
 use crate::model::{Batch, Config, History, Model, Request, Targets};
 use crate::ops::Ids;
@@ -29,13 +30,6 @@ pub enum Windows {
 pub struct Stretch {
     pub user: u32,
     pub range: Range<usize>,
-}
-
-/// Events of `user` that training may see: all but the last two, which validation and test predict.
-pub fn training_events(dataset: &Dataset, user: usize) -> Range<usize> {
-    let range = dataset.events_of(user);
-    let held_out = if range.len() >= 3 { 2 } else { 0 };
-    range.start..range.end - held_out
 }
 
 /// Every stretch of the training events, in the order of users.
