@@ -4,18 +4,31 @@
 //! Ops that take a `tape` differentiate; ops that take a `gpu` do not. A wrong shape panics and names op and tensor.
 
 mod add;
+mod embedding;
 mod fill;
 mod gemm;
 mod matmul;
+mod ids;
 mod scale;
 
 pub use add::add;
 pub(crate) use add::sum_of;
+pub use embedding::embedding;
 pub use fill::fill;
 #[allow(unused_imports)] // for ops that multiply inside
 pub(crate) use gemm::{Layout, gemm};
 pub use matmul::matmul;
+pub use ids::Ids;
 pub use scale::scale;
+
+use crate::gpu::Gpu;
 
 /// Threads per workgroup of the kernels that give one thread to each element.
 pub(crate) const ELEMENTWISE: usize = 256;
+
+/// Pieces of a table `[rows, dim]` that fit one binding each, as `(first row, rows)`. Pieces start at multiples of 64
+/// rows: offsets of bindings are multiples of 256 bytes then, in the table and in arrays of one number per row.
+pub(crate) fn pieces(gpu: &Gpu, rows: usize, dim: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+    let fit = (gpu.info().max_binding as usize / (4 * dim.max(1)) / 64 * 64).max(64);
+    (0..rows).step_by(fit).map(move |first| (first, fit.min(rows - first)))
+}
