@@ -136,8 +136,7 @@ fn context(gpu: &Gpu, config: &Config, catalogue: &Catalogue, histories: &[Histo
             key_category: catalogue.category_of(item),
         }
     };
-    let rows: Vec<Vec<Event>> =
-        histories.iter().map(|h| (0..h.items.len()).map(|t| event(h, t)).collect()).collect();
+    let rows: Vec<Vec<Event>> = histories.iter().map(|h| (0..h.items.len()).map(|t| event(h, t)).collect()).collect();
     SpaceTime::context(gpu, &rows, len)
 }
 

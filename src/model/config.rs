@@ -170,7 +170,8 @@ impl Config {
     /// When a value is out of range, naming it and what is allowed.
     pub fn validate(&self) -> Result<()> {
         let check = |ok: bool, message: String| if ok { Ok(()) } else { Err(Error::Config(message)) };
-        let share = |name: &str, v: f32| check((0.0..1.0).contains(&v), format!("{name} = {v}: expected 0 <= {name} < 1"));
+        let share =
+            |name: &str, v: f32| check((0.0..1.0).contains(&v), format!("{name} = {v}: expected 0 <= {name} < 1"));
         check((1..=1024).contains(&self.dim), format!("dim = {}: expected 1 to 1024", self.dim))?;
         check((1..=16_384).contains(&self.len), format!("len = {}: expected 1 to 16384", self.len))?;
         check(

@@ -62,13 +62,7 @@ impl Block {
     }
 
     fn options<'a>(&self, input: BlockInput<'a>) -> Attention<'a> {
-        Attention {
-            heads: self.heads,
-            causal: true,
-            lengths: input.lengths,
-            dropout: input.dropout,
-            bias: input.bias,
-        }
+        Attention { heads: self.heads, causal: true, lengths: input.lengths, dropout: input.dropout, bias: input.bias }
     }
 }
 

@@ -7,8 +7,8 @@ mod add;
 mod embedding;
 mod fill;
 mod gemm;
-mod matmul;
 mod ids;
+mod matmul;
 mod scale;
 
 pub use add::add;
@@ -17,8 +17,8 @@ pub use embedding::embedding;
 pub use fill::fill;
 #[allow(unused_imports)] // for ops that multiply inside
 pub(crate) use gemm::{Layout, gemm};
-pub use matmul::matmul;
 pub use ids::Ids;
+pub use matmul::matmul;
 pub use scale::scale;
 
 use crate::gpu::Gpu;

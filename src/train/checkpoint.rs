@@ -8,7 +8,7 @@
 //! | `state.json`, `last.safetensors`, `optimizer.safetensors` | where training stands, to go on from with the same bits |
 
 use super::{State, TrainOptions, catalogue, catalogue_of};
-use crate::data::Dataset;
+use crate::data::{Dataset, beside};
 use crate::error::{Error, Result};
 use crate::eval::Seen;
 use crate::gpu::Gpu;
@@ -75,9 +75,10 @@ impl Snapshot<'_> {
             model: self.model.config().clone(),
             train: self.options.clone(),
         };
-        let same = Checkpoint::open(old).is_ok_and(|c| c.fingerprint == fingerprint && c.config.len == header.model.len);
+        let same =
+            Checkpoint::open(old).is_ok_and(|c| c.fingerprint == fingerprint && c.config.len == header.model.len);
         if !(same && link_folder(&old.join("data"), &folder.join("data")).is_ok()) {
-            catalogue::newest(self.dataset, header.model.len).save(&folder.join("data"))?;
+            catalogue::newest(self.dataset, header.model.len).save(&folder.join("data"), None)?;
         }
         let list = self.model.params().list();
         let named = |values: &[Vec<f32>]| -> Vec<(String, Vec<usize>, Vec<f32>)> {
@@ -166,17 +167,13 @@ impl Checkpoint {
     }
 }
 
-/// `name.suffix` beside `path`.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{suffix}"));
-    path.with_file_name(name)
-}
-
 /// Puts `new` in place of `old`. A kill between the two renames leaves the old one under `.old`: see [`recover`].
 fn replace(new: &Path, old: &Path) -> Result<()> {
     let aside = beside(old, "old");
-    let fail = |path: &Path| { let path = path.to_path_buf(); move |e: std::io::Error| Error::file(&path, &e) };
+    let fail = |path: &Path| {
+        let path = path.to_path_buf();
+        move |e: std::io::Error| Error::file(&path, &e)
+    };
     if old.exists() {
         let _ = fs::remove_dir_all(&aside);
         fs::rename(old, &aside).map_err(fail(old))?;
@@ -208,11 +205,11 @@ fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
 }
 
 fn write_tensors(path: &Path, list: &[(String, Vec<usize>, Vec<f32>)]) -> Result<()> {
-    let view = |(name, shape, values): &'_ (String, Vec<usize>, Vec<f32>)| -> Result<_> {
+    let mut views = Vec::new();
+    for (name, shape, values) in list {
         let view = TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(values));
-        Ok((name.clone(), view.map_err(|e| Error::format(path, e.to_string()))?))
-    };
-    let views: Vec<_> = list.iter().map(view).collect::<Result<_>>()?;
+        views.push((name, view.map_err(|e| Error::format(path, e.to_string()))?));
+    }
     let bytes = safetensors::serialize(views, None).map_err(|e| Error::format(path, e.to_string()))?;
     fs::write(path, bytes).map_err(|e| Error::file(path, &e))
 }

@@ -174,7 +174,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// One step on one batch; the loss stays on the device.
-    fn step(&mut self, rows: &[&Stretch], total: u64) -> Tensor {
+    fn step(&self, rows: &[&Stretch], total: u64) -> Tensor {
         let gpu = self.model.gpu().clone();
         let key = (self.options.seed, self.state.step);
         let (batch, targets) = training_batch(&self.model, self.dataset, rows, self.like, key);

@@ -110,7 +110,11 @@ fn to_toml<T: Serialize>(value: &T) -> Result<toml::Value> {
 }
 
 /// Sets one field through its serialised form, so that every field can be set without a list of them here.
-fn set_field<T: Serialize + for<'a> Deserialize<'a> + Default>(target: &mut T, name: &str, value: &str) -> Result<bool> {
+fn set_field<T: Serialize + for<'a> Deserialize<'a> + Default>(
+    target: &mut T,
+    name: &str,
+    value: &str,
+) -> Result<bool> {
     let mut all = to_toml(target)?;
     let Some(table) = all.as_table_mut() else { return Ok(false) };
     let known = table.contains_key(name) || serde_json::to_value(&*target).is_ok_and(|v| v.get(name).is_some());
@@ -124,8 +128,7 @@ fn set_field<T: Serialize + for<'a> Deserialize<'a> + Default>(target: &mut T, n
         parsed = toml::Value::Float(*i as f64);
     }
     table.insert(name.to_string(), parsed);
-    *target = all.try_into().map_err(|e: toml::de::Error| {
-        Error::Config(format!("{name} = {value}: {}", e.message()))
-    })?;
+    *target =
+        all.try_into().map_err(|e: toml::de::Error| Error::Config(format!("{name} = {value}: {}", e.message())))?;
     Ok(true)
 }
