@@ -82,7 +82,8 @@ def attention(name, causal, with_bias):
         # Within some kilometres of each other, so that the knots are told apart; some are unknown.
         key = F.normalize(torch.tensor([0.3, 0.5, 0.8]) + 0.01 * rand(batch, len_, 3), dim=-1).float().double()
         query = F.normalize(torch.tensor([0.3, 0.5, 0.8]) + 0.01 * rand(batch, len_, 3), dim=-1).float().double()
-        key[0, 2], query[1, 1] = 0, 0
+        # An unknown query shows only beside an unknown key: the same bias for all keys is lost in the softmax.
+        key[0, 2], key[1, 0], query[1, 1] = 0, 0, 0
         of_key, of_query = torch.randint(0, categories, (2, batch, len_))
         constants |= {"query_s": query_s, "key_s": key_s, "query_place": query, "key_place": key,
                       "query_category": of_query, "key_category": of_key, "unit_s": number(60), "unit_km": number(1),
