@@ -4,16 +4,8 @@ use super::{Report, Rng, floats, relative_error, upload};
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::ops::{self, Ids};
+use crate::reference;
 use crate::tape::Tape;
-
-/// `table[ids[i]]`, zeros for the padding.
-fn gather(table: &[f64], dim: usize, ids: &[u32], padding: Option<u32>) -> Vec<f64> {
-    let row = |id: &u32| match Some(*id) == padding {
-        true => vec![0.0; dim],
-        false => table[*id as usize * dim..][..dim].to_vec(),
-    };
-    ids.iter().flat_map(row).collect()
-}
 
 /// Which ids to look up.
 #[derive(Debug, Clone, Copy)]
@@ -57,7 +49,7 @@ pub fn embedding(gpu: &Gpu, rows: usize, dim: usize, n: usize, pattern: Pattern)
         error: relative_error(actual, expected),
         tolerance,
     };
-    let value = report("y", &floats(&y)?, &gather(&table, dim, &ids, padding), 0.0);
+    let value = report("y", &floats(&y)?, &reference::embedding(&table, &ids, dim, padding), 0.0);
     let grads = tape.backward_from(&y, upload(gpu, &dy, &[n, dim]));
     let actual = grads.get(&parameter).map(floats).transpose()?.unwrap_or_else(|| vec![f64::NAN; rows * dim]);
     gpu.check_guards()?;

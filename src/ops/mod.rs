@@ -3,23 +3,45 @@
 //!
 //! Ops that take a `tape` differentiate; ops that take a `gpu` do not. A wrong shape panics and names op and tensor.
 
+mod adamw;
 mod add;
+mod add_broadcast;
+mod bce_with_logits;
+mod clip_grad_norm;
+mod dot;
+mod dropout;
 mod embedding;
 mod fill;
 mod gemm;
 mod ids;
 mod matmul;
+mod layer_norm;
+mod mean;
 mod scale;
+mod sum_rows;
 
+pub use adamw::{AdamW, Update, adamw, adamw_all};
 pub use add::add;
 pub(crate) use add::sum_of;
+pub use add_broadcast::add_broadcast;
+pub use bce_with_logits::bce_with_logits;
+pub use clip_grad_norm::clip_grad_norm;
+pub use dot::dot;
+#[cfg(feature = "check")]
+pub(crate) use dot::dot_by;
+pub use dropout::dropout;
 pub use embedding::embedding;
 pub use fill::fill;
 #[allow(unused_imports)] // for ops that multiply inside
 pub(crate) use gemm::{Layout, gemm};
 pub use ids::Ids;
 pub use matmul::matmul;
+pub use layer_norm::layer_norm;
+#[cfg(feature = "check")]
+pub(crate) use layer_norm::layer_norm_by;
+pub use mean::mean;
 pub use scale::scale;
+pub(crate) use sum_rows::{block_of, sum_rows};
 
 use crate::gpu::Gpu;
 

@@ -2,7 +2,11 @@
 //! and a write behind the end of any tensor is an error. `DESIREPATH_CHECKED=1` and `DESIREPATH_LIMITS=webgpu` run the
 //! same suite with checked shaders and under WebGPU's default limits.
 
+mod elementwise;
 mod embedding;
+mod norm;
+mod optimizer;
+mod reduce;
 
 use desirepath::check::Report;
 use desirepath::{Gpu, Options, Result};
