@@ -5,11 +5,16 @@
 
 mod add;
 mod fill;
+mod gemm;
+mod matmul;
 mod scale;
 
 pub use add::add;
 pub(crate) use add::sum_of;
 pub use fill::fill;
+#[allow(unused_imports)] // for ops that multiply inside
+pub(crate) use gemm::{Layout, gemm};
+pub use matmul::matmul;
 pub use scale::scale;
 
 /// Threads per workgroup of the kernels that give one thread to each element.
