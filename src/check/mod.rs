@@ -8,6 +8,9 @@ pub mod embedding;
 pub mod norm;
 pub mod optimizer;
 pub mod reduce;
+mod gru;
+
+pub use gru::{gru, gru_step};
 
 use crate::error::Result;
 use crate::gpu::Gpu;

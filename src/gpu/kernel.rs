@@ -44,6 +44,7 @@ const SHARED: &[(&str, &str)] = &[
     ("spacetime", include_str!("../../shaders/shared/spacetime.wgsl")),
     ("gemm_lanes", include_str!("../../shaders/shared/gemm_lanes.wgsl")),
     ("gemm_store", include_str!("../../shaders/shared/gemm_store.wgsl")),
+    ("gru", include_str!("../../shaders/shared/gru.wgsl")),
 ];
 
 /// The WGSL that the device sees: shared text put in, and each `const NAME: u32 = …;` of `consts` given its value.

@@ -14,6 +14,7 @@ mod embedding;
 mod fill;
 mod gemm;
 mod ids;
+mod gru;
 mod matmul;
 mod layer_norm;
 mod mean;
@@ -35,6 +36,7 @@ pub use fill::fill;
 #[allow(unused_imports)] // for ops that multiply inside
 pub(crate) use gemm::{Layout, gemm};
 pub use ids::Ids;
+pub use gru::{GruWeights, gru, gru_step};
 pub use matmul::matmul;
 pub use layer_norm::layer_norm;
 #[cfg(feature = "check")]

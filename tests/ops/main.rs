@@ -7,6 +7,7 @@ mod embedding;
 mod norm;
 mod optimizer;
 mod reduce;
+mod gru;
 
 use desirepath::check::Report;
 use desirepath::{Gpu, Options, Result};
