@@ -1,5 +1,7 @@
 //! Events and the readers that bring them in. Knows nothing of the GPU.
 
+pub mod city;
+
 /// A log of events, grouped by user and ordered by time within a user (equal times keep the order of the file).
 ///
 /// Ids are dense: users `1..=n_users`, items `1..=n_items`; 0 is "a user never seen" and "padding".

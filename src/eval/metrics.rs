@@ -148,7 +148,12 @@ impl fmt::Display for Metrics {
         if let (Some(coverage), Some(share), Some(percentile)) =
             (self.get("coverage@10"), self.get("popularity@10"), self.get("popularity_percentile@10"))
         {
-            write!(f, "; the first ten: {:.1} % of the catalogue, each {:.3} % of all events", 100.0 * coverage, 100.0 * share)?;
+            write!(
+                f,
+                "; the first ten: {:.1} % of the catalogue, each {:.3} % of all events",
+                100.0 * coverage,
+                100.0 * share
+            )?;
             write!(f, " (more popular than {:.0} % of items)", 100.0 * percentile)?;
         }
         Ok(())
