@@ -13,6 +13,7 @@ pub(crate) use folder::beside;
 pub use prepare::{PrepareOptions, prepare};
 pub use read::Format;
 pub use report::{Feature, Missing, PrepareReport};
+pub mod city;
 
 /// A log of events, grouped by user and ordered by time within a user (equal times keep the order of the file).
 ///

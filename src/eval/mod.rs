@@ -6,6 +6,7 @@
 
 pub mod baselines;
 pub mod metrics;
+pub mod optimum;
 mod ranking;
 
 pub use ranking::{rank, validation_ranks};
@@ -93,7 +94,7 @@ pub fn cases(dataset: &Dataset, split: Split) -> Vec<Case> {
         .filter_map(|user| {
             let events = dataset.events_of(user);
             let target = events.end - from_end.min(events.len());
-            (events.len() >= 3).then(|| Case { user: user as u32, history: events.start..target, target })
+            (events.len() >= 3).then_some(Case { user: user as u32, history: events.start..target, target })
         })
         .collect()
 }
