@@ -5,10 +5,10 @@
 
 pub mod elementwise;
 pub mod embedding;
+mod gru;
 pub mod norm;
 pub mod optimizer;
 pub mod reduce;
-mod gru;
 
 pub use gru::{gru, gru_step};
 

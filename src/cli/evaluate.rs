@@ -66,7 +66,10 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let checkpoint = Checkpoint::open(&args.model)?;
     let data = checkpoint.data()?;
     if data.items != dataset.items || data.users != dataset.users {
-        return Err(Error::format(&args.model, format!("it was trained on other users or items than {}", args.dataset.display())));
+        return Err(Error::format(
+            &args.model,
+            format!("it was trained on other users or items than {}", args.dataset.display()),
+        ));
     }
     let gpu = common.gpu()?;
     let model = checkpoint.load(&gpu, &data)?;
@@ -148,7 +151,10 @@ impl fmt::Display for Evaluation {
         let split = if self.split == Split::Test { "test" } else { "validation" };
         let seen = if self.seen == Seen::Filter { "removed from" } else { "kept in" };
         let time = if self.request_time { "known" } else { "not known" };
-        writeln!(f, "\n{split} split, all items ranked, items seen before {seen} the ranking, time of the request {time};")?;
+        writeln!(
+            f,
+            "\n{split} split, all items ranked, items seen before {seen} the ranking, time of the request {time};"
+        )?;
         writeln!(f, "{:.0} users/s on {}", self.cases_per_s, self.adapter)
     }
 }

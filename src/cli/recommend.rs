@@ -88,7 +88,10 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let found = model.recommend(&[history], &[sorted(exclude)], args.top)?;
     let name = |id: u32| data.items[id as usize - 1].as_str();
     let answer = Answer {
-        items: found[0].iter().map(|r| Item { item: name(r.item), score: r.score, probability: r.probability }).collect(),
+        items: found[0]
+            .iter()
+            .map(|r| Item { item: name(r.item), score: r.score, probability: r.probability })
+            .collect(),
         cold: user.is_none() && args.user.is_some(),
         explain: if args.explain { explain(&model, &history, &data)? } else { Vec::new() },
     };
@@ -167,7 +170,8 @@ fn parse_time(text: &str) -> std::result::Result<i64, String> {
     let date: Vec<i64> = std::result::Result::map_err(numbers(date, '-'), |_: std::num::ParseIntError| wrong())?;
     let clock: Vec<i64> = std::result::Result::map_err(numbers(clock, ':'), |_: std::num::ParseIntError| wrong())?;
     let (&[year, month, day], &[hour, minute, ..]) = (date.as_slice(), clock.as_slice()) else { return Err(wrong()) };
-    let fits = (1..=12).contains(&month) && (1..=31).contains(&day) && (0..24).contains(&hour) && (0..60).contains(&minute);
+    let fits =
+        (1..=12).contains(&month) && (1..=31).contains(&day) && (0..24).contains(&hour) && (0..60).contains(&minute);
     if !fits {
         return Err(wrong());
     }

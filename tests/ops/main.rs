@@ -4,10 +4,10 @@
 
 mod elementwise;
 mod embedding;
+mod gru;
 mod norm;
 mod optimizer;
 mod reduce;
-mod gru;
 
 use desirepath::check::Report;
 use desirepath::{Gpu, Options, Result};
