@@ -6,6 +6,7 @@
 mod add;
 mod fill;
 mod gemm;
+mod linear;
 mod matmul;
 mod scale;
 
@@ -14,6 +15,7 @@ pub(crate) use add::sum_of;
 pub use fill::fill;
 #[allow(unused_imports)] // for ops that multiply inside
 pub(crate) use gemm::{Layout, gemm};
+pub use linear::{Activation, linear};
 pub use matmul::matmul;
 pub use scale::scale;
 
