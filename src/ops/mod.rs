@@ -16,6 +16,7 @@ mod gemm;
 mod gru;
 mod ids;
 mod layer_norm;
+mod linear;
 mod matmul;
 mod mean;
 mod scale;
@@ -40,6 +41,7 @@ pub use ids::Ids;
 pub use layer_norm::layer_norm;
 #[cfg(feature = "check")]
 pub(crate) use layer_norm::layer_norm_by;
+pub use linear::{Activation, linear};
 pub use matmul::matmul;
 pub use mean::mean;
 pub use scale::scale;
