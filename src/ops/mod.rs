@@ -11,6 +11,7 @@ mod clip_grad_norm;
 mod dot;
 mod dropout;
 mod embedding;
+mod attention;
 mod fill;
 mod gemm;
 mod gru;
@@ -21,6 +22,7 @@ mod matmul;
 mod mean;
 mod scale;
 mod sum_rows;
+mod spacetime;
 
 pub use adamw::{AdamW, Update, adamw, adamw_all};
 pub use add::add;
@@ -33,6 +35,7 @@ pub use dot::dot;
 pub(crate) use dot::dot_by;
 pub use dropout::dropout;
 pub use embedding::embedding;
+pub use attention::{Attention, attention, attention_weights};
 pub use fill::fill;
 #[allow(unused_imports)] // for ops that multiply inside
 pub(crate) use gemm::{Layout, gemm};
@@ -48,6 +51,7 @@ pub use scale::scale;
 pub(crate) use sum_rows::{block_of, sum_rows};
 
 use crate::gpu::Gpu;
+pub use spacetime::{BiasLayout, Moment, SpaceTime};
 
 /// Threads per workgroup of the kernels that give one thread to each element.
 pub(crate) const ELEMENTWISE: usize = 256;
