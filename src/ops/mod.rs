@@ -7,6 +7,7 @@ mod add;
 mod fill;
 mod gemm;
 mod gru;
+mod linear;
 mod matmul;
 mod scale;
 
@@ -16,6 +17,7 @@ pub use fill::fill;
 #[allow(unused_imports)] // for ops that multiply inside
 pub(crate) use gemm::{Layout, gemm};
 pub use gru::{GruWeights, gru, gru_step};
+pub use linear::{Activation, linear};
 pub use matmul::matmul;
 pub use scale::scale;
 
