@@ -1,5 +1,5 @@
 use super::ELEMENTWISE;
-use super::gemm::{Layout, gemm};
+use super::gemm::{Epilogue, Layout, gemm, product};
 use crate::gpu::{Gpu, Kernel};
 use crate::kernel;
 use crate::tape::{Grads, Tape};
@@ -197,22 +197,23 @@ impl Sequence {
             gemm(gpu, Layout::Nn, &dgates_x, &w.w_ih, &dx, [rows, inputs, 3 * dim], false);
             grads.add(&self.x, dx);
         }
-        if grads.wants(&w.w_ih) {
-            let dw = Tensor::empty(gpu, w.w_ih.shape());
-            gemm(gpu, Layout::Tn, &dgates_x, &self.x, &dw, [3 * dim, inputs, rows], false);
-            grads.add(&w.w_ih, dw);
-        }
-        if grads.wants(&w.w_hh) {
-            let dw = Tensor::empty(gpu, w.w_hh.shape());
-            let before = saved.row_range(0, rows);
-            gemm(gpu, Layout::Tn, &dgates_h, &before, &dw, [3 * dim, dim, rows], false);
-            grads.add(&w.w_hh, dw);
-        }
-        for (bias, dgates) in [(&w.b_ih, &dgates_x), (&w.b_hh, &dgates_h)] {
-            if grads.wants(bias) {
-                grads.add(bias, column_sum(dgates));
-            }
-        }
+        weights_gradient(grads, &w.w_ih, &w.b_ih, &dgates_x, &self.x);
+        weights_gradient(grads, &w.w_hh, &w.b_hh, &dgates_h, &saved.row_range(0, rows));
+    }
+}
+
+/// Gradients of weights and bias of a product whose input was `x` and whose output has the gradient `dgates`.
+fn weights_gradient(grads: &mut Grads, w: &Tensor, bias: &Tensor, dgates: &Tensor, x: &Tensor) {
+    let (gpu, (rows, outputs)) = (w.gpu(), dgates.rows());
+    let dbias = grads.wants(bias).then(|| Tensor::empty(gpu, bias.shape()));
+    if grads.wants(w) || dbias.is_some() {
+        let dw = Tensor::empty(gpu, w.shape());
+        let epilogue = Epilogue { sums: dbias.as_ref(), ..Epilogue::default() };
+        product(gpu, Layout::Tn, dgates, x, &dw, [outputs, w.shape()[1], rows], &epilogue);
+        grads.add(w, dw);
+    }
+    if let Some(dbias) = dbias {
+        grads.add(bias, dbias);
     }
 }
 
@@ -239,12 +240,5 @@ pub fn gru_step(gpu: &Gpu, x: &Tensor, h: &Tensor, weights: &GruWeights) -> Tens
     let params = [batch as u32, inputs as u32, dim as u32];
     let groups = (batch.div_ceil(ROWS) * dim).div_ceil(STEP_WIDTH);
     gpu.dispatch(&STEP, params, &[x, h, w_ih, w_hh, b_ih, b_hh, &y], groups);
-    y
-}
-
-fn column_sum(x: &Tensor) -> Tensor {
-    let (rows, dim) = x.rows();
-    let (ones, y) = (Tensor::full(x.gpu(), &[1, rows], 1.0), Tensor::empty(x.gpu(), &[dim]));
-    gemm(x.gpu(), Layout::Nn, &ones, x, &y, [1, dim, rows], false);
     y
 }

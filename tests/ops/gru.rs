@@ -172,3 +172,49 @@ fn gru_names_the_wrong_shape() {
     let x = random(gpu(), &mut rng, &[2, 3, 5], 1.0);
     ops::gru(&mut Tape::off(), &x, &w, None, None);
 }
+
+/// A module trained with PyTorch goes on here: its state dict fits as it is, and so do values and gradients.
+#[cfg(feature = "recsys")]
+#[test]
+fn gru_agrees_with_pytorch() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/gru.safetensors");
+    let bytes = std::fs::read(path).expect("the golden file");
+    let file = safetensors::SafeTensors::deserialize(&bytes).expect("safetensors");
+    let numbers = |name: &str| -> Vec<f64> {
+        let tensor = file.tensor(name).expect(name);
+        let data = tensor.data();
+        match tensor.dtype() {
+            safetensors::Dtype::F32 => {
+                data.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()).into()).collect()
+            }
+            safetensors::Dtype::I64 => {
+                data.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as f64).collect()
+            }
+            _ => data.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect(),
+        }
+    };
+    let tensor = |name: &str| check::upload(gpu(), &numbers(name), file.tensor(name).expect(name).shape()).parameter();
+    let names = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0", "x", "h0"];
+    let inputs = names.map(tensor);
+    let [w_ih, w_hh, b_ih, b_hh, x, h0] = inputs.clone();
+    let lengths: Vec<u32> = numbers("lengths").into_iter().map(|n| n as u32).collect();
+    let on_device = Tensor::from_slice(gpu(), &lengths, &[lengths.len()]);
+    let mut tape = Tape::new(0);
+    let y = ops::gru(&mut tape, &x, &GruWeights { w_ih, w_hh, b_ih, b_hh }, Some(&h0), Some(&on_device));
+    let close = |what: &str, actual: &Tensor| {
+        let error = relative_error(&check::floats(actual).expect("read"), &numbers(what));
+        assert!(error < 2e-6, "{what}: off by {error:.1e}");
+    };
+    close("y", &y);
+    // The file's objective also weighs the last state, which is the last output of each row.
+    let (mut dy, dlast, [_, len, dim]) = (numbers("dy"), numbers("dlast"), [0, 1, 2].map(|i| y.shape()[i]));
+    for (row, end) in lengths.iter().enumerate() {
+        for i in 0..dim {
+            dy[(row * len + *end as usize - 1) * dim + i] += dlast[row * dim + i];
+        }
+    }
+    let grads = tape.backward_from(&y, check::upload(gpu(), &dy, y.shape()));
+    for (name, input) in names.iter().zip(&inputs) {
+        close(&format!("d{name}"), grads.get(input).expect(name));
+    }
+}
