@@ -42,6 +42,7 @@ const SHARED: &[(&str, &str)] = &[
     ("random", include_str!("../../shaders/shared/random.wgsl")),
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("spacetime", include_str!("../../shaders/shared/spacetime.wgsl")),
+    ("score_key", include_str!("../../shaders/shared/score_key.wgsl")),
 ];
 
 /// The WGSL that the device sees: shared text put in, and each `const NAME: u32 = …;` of `consts` given its value.
