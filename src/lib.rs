@@ -10,6 +10,8 @@ pub mod check;
 pub mod data;
 #[cfg(feature = "recsys")]
 pub mod eval;
+#[cfg(feature = "check")]
+pub mod reference;
 
 pub use error::{Error, Result};
 pub use gpu::{Gpu, Options};

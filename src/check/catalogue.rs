@@ -90,7 +90,8 @@ pub fn top_k(gpu: &Gpu, shape: Catalogue) -> Result<Vec<Report>> {
     let got_scores = floats(&got_scores)?;
     gpu.check_guards()?;
     // Scores that are missing would hide all others in a relative comparison.
-    let tame = |v: &[f64]| -> Vec<f64> { v.iter().map(|s| if *s == f64::from(-1e30f32) { -1e6 } else { *s }).collect() };
+    let tame =
+        |v: &[f64]| -> Vec<f64> { v.iter().map(|s| if *s == f64::from(-1e30f32) { -1e6 } else { *s }).collect() };
     Ok(vec![
         shape.report("top_k", "scores", &tame(&got_scores), &tame(&scores)),
         shape.report("top_k", "ids", &got_ids, &ids),
@@ -139,8 +140,7 @@ pub fn cross_entropy(
         let bias = x.get(2).map(Vec::as_slice);
         reference::cross_entropy(&x[0], &x[1], bias, &targets, f64::from(smoothing), first_item)
     };
-    let device =
-        |tape: &mut Tape, x: &[Tensor]| ops::cross_entropy(tape, &x[0], &x[1], x.get(2), &ids, &options);
+    let device = |tape: &mut Tape, x: &[Tensor]| ops::cross_entropy(tape, &x[0], &x[1], x.get(2), &ids, &options);
     let check = Check {
         op: "cross_entropy",
         shape: format!("[{rows}, {items}, {dim}] bias {with_bias} {options:?}"),

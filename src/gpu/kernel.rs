@@ -42,6 +42,8 @@ const SHARED: &[(&str, &str)] = &[
     ("random", include_str!("../../shaders/shared/random.wgsl")),
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("spacetime", include_str!("../../shaders/shared/spacetime.wgsl")),
+    ("gemm_lanes", include_str!("../../shaders/shared/gemm_lanes.wgsl")),
+    ("gemm_store", include_str!("../../shaders/shared/gemm_store.wgsl")),
     ("score_key", include_str!("../../shaders/shared/score_key.wgsl")),
 ];
 

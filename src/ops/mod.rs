@@ -4,7 +4,10 @@
 //! Ops that take a `tape` differentiate; ops that take a `gpu` do not. A wrong shape panics and names op and tensor.
 
 mod add;
+mod cross_entropy;
 mod fill;
+mod gemm;
+mod matmul;
 mod rank_of;
 mod scale;
 mod scoring;
@@ -12,7 +15,11 @@ mod top_k;
 
 pub use add::add;
 pub(crate) use add::sum_of;
+pub use cross_entropy::{CrossEntropy, IGNORE, cross_entropy};
 pub use fill::fill;
+#[allow(unused_imports)] // for ops that multiply inside
+pub(crate) use gemm::{Layout, gemm};
+pub use matmul::matmul;
 pub use rank_of::rank_of;
 pub use scale::scale;
 pub use scoring::Exclusions;

@@ -26,7 +26,8 @@ const MAX_GROUPS: usize = 65_535;
 pub struct Exclusions {
     offsets: Tensor,
     ids: Tensor,
-    queries: usize,
+    /// The offsets again, to cut the ids.
+    ends: Vec<u32>,
 }
 
 impl Exclusions {
@@ -44,17 +45,17 @@ impl Exclusions {
         Exclusions {
             offsets: Tensor::from_slice(gpu, &offsets, &[offsets.len()]),
             ids: Tensor::from_slice(gpu, &ids, &[ids.len()]),
-            queries: lists.len(),
+            ends: offsets,
         }
     }
 
     /// Lists in here.
     pub fn len(&self) -> usize {
-        self.queries
+        self.ends.len() - 1
     }
 
     pub fn is_empty(&self) -> bool {
-        self.queries == 0
+        self.len() == 0
     }
 }
 
@@ -137,10 +138,14 @@ impl<'a> Scoring<'a> {
     pub fn mask(&self, start: usize, n: usize, keep: Option<&Tensor>) -> Option<Tensor> {
         let lists = self.exclude?;
         let mask = Tensor::zeros(self.gpu, &[n, 2 * self.groups()]);
-        let params = [n as u32, start as u32, self.groups() as u32, self.items as u32];
+        // Only the ids of this batch: those of all queries may exceed a binding.
+        let (begin, end) = (lists.ends[start] as usize / CUT * CUT, lists.ends[start + n] as usize);
+        let ids = if end > begin { lists.ids.row_range(begin, end - begin) } else { lists.ids.clone() };
+        let offsets = lists.offsets.row_range(start, n + 1);
+        let params = [n as u32, begin as u32, self.groups() as u32, self.items as u32];
         let keeping = [("KEEP", u32::from(keep.is_some()))];
-        let keep = keep.unwrap_or(&lists.offsets);
-        self.gpu.dispatch(MASK.with(&keeping), params, &[&lists.offsets, &lists.ids, keep, &mask], n);
+        let keep = keep.unwrap_or(&offsets);
+        self.gpu.dispatch(MASK.with(&keeping), params, &[&offsets, &ids, keep, &mask], n);
         Some(mask)
     }
 

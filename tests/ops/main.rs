@@ -2,6 +2,10 @@
 //! and a write behind the end of any tensor is an error. `DESIREPATH_CHECKED=1` and `DESIREPATH_LIMITS=webgpu` run the
 //! same suite with checked shaders and under WebGPU's default limits.
 
+mod cross_entropy;
+mod rank_of;
+mod top_k;
+
 use desirepath::check::Report;
 use desirepath::{Gpu, Options, Result};
 use std::sync::OnceLock;

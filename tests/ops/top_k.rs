@@ -99,8 +99,8 @@ fn broken_kernels_are_noticed() {
     let excluding = Catalogue { excluded: Excluded::Some, queries: 20, ..PLAIN };
     let masks = broken("top_k_mask", "1u << (id % 32u)", "1u << (id % 31u)");
     assert_noticed(top_k(&masks, excluding));
-    let ties = broken("top_k_select", "tie && equal_before < missing", "tie && equal_before <= missing");
-    assert_noticed(top_k(&ties, Catalogue { distinct: 3, ..PLAIN }));
+    let bits = broken("top_k_select", "prefix = known | (bin << shift)", "prefix = bin << shift");
+    assert_noticed(top_k(&bits, Catalogue { distinct: 3, ..PLAIN }));
     let order = broken("top_k_sort", "other == key && j < i", "other == key && j > i");
     assert_noticed(top_k(&order, Catalogue { distinct: 3, ..PLAIN }));
     let dim = broken("top_k_scores", "k < params.dim", "k + 1u < params.dim");
@@ -108,7 +108,11 @@ fn broken_kernels_are_noticed() {
     let lanes = gpu().info().software && gpu().info().subgroups;
     let first_pass = match lanes {
         true => broken("top_k_lanes", "subgroupBroadcast(qa, 1u)", "subgroupBroadcast(qa, 0u)"),
-        false => broken("top_k", "rows[(c + 4u) * 64u + thread] = worth(a1[c]", "rows[(c + 4u) * 64u + thread] = worth(a0[c]"),
+        false => broken(
+            "top_k",
+            "rows[(c + 4u) * 64u + thread] = worth(a1[c]",
+            "rows[(c + 4u) * 64u + thread] = worth(a0[c]",
+        ),
     };
     assert_noticed(top_k(&first_pass, Catalogue { queries: 16, items: 20_000, k: 1, ..PLAIN }));
 }
