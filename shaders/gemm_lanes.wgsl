@@ -27,3 +27,10 @@ fn store(row: u32, col: u32, offset: u32, sums: vec4<f32>) {
     }
     y[at] = v;
 }
+
+// Needs m a multiple of 4.
+fn store_sums(row: u32, offset: u32, sums: vec4<f32>) {
+    if (row < params.m) {
+        z[(offset + row) / 4u] = sums;
+    }
+}

@@ -6,6 +6,7 @@ const LAYOUT: u32 = 0u;
 const BIAS: u32 = 0u;
 const ACT: u32 = 0u;
 const KEEP: u32 = 0u;        // store what goes into the activation
+const SUMS: u32 = 0u;        // z gets the sums of the columns of a instead: layout 2
 const RESIDUAL: u32 = 0u;
 const ACCUMULATE: u32 = 0u;  // add to y instead of overwriting it
 // include: activation
@@ -62,12 +63,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var c1 = vec4(0.0);
     var c2 = vec4(0.0);
     var c3 = vec4(0.0);
+    var sums = vec4(0.0);
     let end = min((split + 1u) * params.k_per_split, params.k);
     for (var k = split * params.k_per_split; k < end; k += 16u) {
         let ak = k + a_k;
         let bk = k + b_k;
-        tile_a[a_k * STRIDE + a_4] =
+        let four =
             vec4(a_at(a_row, ak, end), a_at(a_row + 1u, ak, end), a_at(a_row + 2u, ak, end), a_at(a_row + 3u, ak, end));
+        tile_a[a_k * STRIDE + a_4] = four;
+        if (SUMS == 1u) {
+            sums += four;
+        }
         tile_b[b_k * STRIDE + b_4] =
             vec4(b_at(b_col, bk, end), b_at(b_col + 1u, bk, end), b_at(b_col + 2u, bk, end), b_at(b_col + 3u, bk, end));
         workgroupBarrier();
@@ -88,5 +94,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     store(y_row + 1u, y_col, offset, c1);
     store(y_row + 2u, y_col, offset, c2);
     store(y_row + 3u, y_col, offset, c3);
+    if (SUMS == 1u && col == 0u) {
+        tile_a[a_k * STRIDE + a_4] = sums; // nobody reads the tile any more: the loop ends with a barrier
+        workgroupBarrier();
+        if (thread < 16u) {
+            var total = vec4(0.0);
+            for (var i = 0u; i < 16u; i += 1u) {
+                total += tile_a[i * STRIDE + thread];
+            }
+            store_sums(row + 4u * thread, split * params.m, total);
+        }
+    }
 }
 // include: gemm_store

@@ -1,14 +1,16 @@
-// Matrix product for drivers that run on the CPU. One subgroup of 8 lanes per 32 x 32 tile of y: each lane owns four
-// columns, loads its share of a, and hands it to the others by broadcast. No workgroup memory, no barrier: there, a load
-// is a loop over lanes and a barrier a switch of coroutines, so what pays is arithmetic per load.
+// Matrix product for drivers that run on the CPU. One subgroup of 8 lanes per 64 x 32 tile of y (32 x 32 for few rows):
+// each lane owns four columns, loads its share of a, and hands it to the others by broadcast. No workgroup memory, no
+// barrier: there, a load is a loop over lanes and a barrier a switch of coroutines, so what pays is arithmetic per load.
 // Layouts: 0 y = a b, a [m, k], b [k, n];  1 y = a b^T, b [n, k];  2 y = a^T b, a [k, m], b [k, n].
 const LAYOUT: u32 = 0u;
 const A_VEC: u32 = 1u;       // rows of a are whole vec4
 const B_VEC: u32 = 1u;
 const K_TAIL: u32 = 0u;      // k is no multiple of 4
+const ROWS: u32 = 64u;       // rows of the tile, 32 or 64
 const BIAS: u32 = 0u;
 const ACT: u32 = 0u;
 const KEEP: u32 = 0u;        // store what goes into the activation
+const SUMS: u32 = 0u;        // z gets the sums of the columns of a instead: layout 2
 const RESIDUAL: u32 = 0u;
 const ACCUMULATE: u32 = 0u;  // add to y instead of overwriting it
 struct Params { m: u32, n: u32, k: u32, k_per_split: u32, splits: u32 }
@@ -94,25 +96,30 @@ fn store_eight(c: Eight, row: u32, g: u32, col: u32, offset: u32) {
     store(row_of(row, g, 7u), col, offset, c.r7);
 }
 
+// Where load_a finds this lane's rows of the 32 from `row` on.
+fn rows_of(row: u32, lane: u32) -> vec4<u32> {
+    if (LAYOUT == 2u) {
+        let first = row + 4u * lane;
+        return vec4(select(first, min(first, params.m - 4u), A_VEC == 1u));
+    }
+    return min(row + lane + vec4(0u, 8u, 16u, 24u), vec4(params.m - 1u)) * params.k;
+}
+
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(subgroup_invocation_id) lane: u32) {
     let id = group.y * groups.x + group.x;
     let across = (params.n + 31u) / 32u;
-    let down = (params.m + 31u) / 32u;
+    let down = (params.m + ROWS - 1u) / ROWS;
     let split = id / (across * down);
     if (split >= params.splits) {
         return;
     }
-    let row = id / across % down * 32u;
+    let row = id / across % down * ROWS;
     let col = id % across * 32u + 4u * lane;
     // Lanes behind the edge load what is inside, and store nothing.
-    var rows: vec4<u32>;
-    if (LAYOUT == 2u) {
-        rows = vec4(select(row + 4u * lane, min(row + 4u * lane, params.m - 4u), A_VEC == 1u));
-    } else {
-        rows = min(row + lane + vec4(0u, 8u, 16u, 24u), vec4(params.m - 1u)) * params.k;
-    }
+    let rows = rows_of(row, lane);
+    let rows2 = rows_of(row + 32u, lane);
     var cols: vec4<u32>;
     if (LAYOUT == 1u) {
         cols = min(col + vec4(0u, 1u, 2u, 3u), vec4(params.n - 1u)) * params.k;
@@ -123,6 +130,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var c1 = Eight();
     var c2 = Eight();
     var c3 = Eight();
+    var d0 = Eight();
+    var d1 = Eight();
+    var d2 = Eight();
+    var d3 = Eight();
+    var sums = vec4(0.0);
+    var sums2 = vec4(0.0);
     let end = min((split + 1u) * params.k_per_split, params.k);
     for (var k = split * params.k_per_split; k < end; k += 4u) {
         let a = load_a(rows, k);
@@ -131,10 +144,35 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         c1 = multiply(c1, a[1], b);
         c2 = multiply(c2, a[2], b);
         c3 = multiply(c3, a[3], b);
+        if (SUMS == 1u) {
+            sums += vec4(1.0) * a;
+        }
+        if (ROWS == 64u) {
+            let a2 = load_a(rows2, k);
+            d0 = multiply(d0, a2[0], b);
+            d1 = multiply(d1, a2[1], b);
+            d2 = multiply(d2, a2[2], b);
+            d3 = multiply(d3, a2[3], b);
+            if (SUMS == 1u) {
+                sums2 += vec4(1.0) * a2;
+            }
+        }
     }
     let offset = split * params.m * params.n;
     store_eight(c0, row, 0u, col, offset);
     store_eight(c1, row, 1u, col, offset);
     store_eight(c2, row, 2u, col, offset);
     store_eight(c3, row, 3u, col, offset);
+    if (ROWS == 64u) {
+        store_eight(d0, row + 32u, 0u, col, offset);
+        store_eight(d1, row + 32u, 1u, col, offset);
+        store_eight(d2, row + 32u, 2u, col, offset);
+        store_eight(d3, row + 32u, 3u, col, offset);
+    }
+    if (SUMS == 1u && id % across == 0u) {
+        store_sums(row + 4u * lane, split * params.m, sums);
+        if (ROWS == 64u) {
+            store_sums(row + 32u + 4u * lane, split * params.m, sums2);
+        }
+    }
 }

@@ -25,3 +25,11 @@ fn store(row: u32, col: u32, offset: u32, sums: vec4<f32>) {
         }
     }
 }
+
+fn store_sums(row: u32, offset: u32, sums: vec4<f32>) {
+    for (var c = 0u; c < 4u; c += 1u) {
+        if (row + c < params.m) {
+            z[offset + row + c] = sums[c];
+        }
+    }
+}

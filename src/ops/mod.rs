@@ -7,6 +7,7 @@ mod add;
 mod cross_entropy;
 mod fill;
 mod gemm;
+mod linear;
 mod matmul;
 mod rank_of;
 mod scale;
@@ -19,6 +20,7 @@ pub use cross_entropy::{CrossEntropy, IGNORE, cross_entropy};
 pub use fill::fill;
 #[allow(unused_imports)] // for ops that multiply inside
 pub(crate) use gemm::{Layout, gemm};
+pub use linear::{Activation, linear};
 pub use matmul::matmul;
 pub use rank_of::rank_of;
 pub use scale::scale;
