@@ -11,6 +11,7 @@ pub mod optimizer;
 pub mod reduce;
 
 pub use gru::{gru, gru_step};
+pub mod catalogue;
 
 use crate::error::Result;
 use crate::gpu::Gpu;

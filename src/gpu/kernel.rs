@@ -51,6 +51,7 @@ const SHARED: &[(&str, &str)] = &[
     ("attention_own_query", include_str!("../../shaders/shared/attention_own_query.wgsl")),
     ("attention_own_key", include_str!("../../shaders/shared/attention_own_key.wgsl")),
     ("attention_bins", include_str!("../../shaders/shared/attention_bins.wgsl")),
+    ("score_key", include_str!("../../shaders/shared/score_key.wgsl")),
 ];
 
 /// The WGSL that the device sees: shared text put in, and each `const NAME: u32 = …;` of `consts` given its value.

@@ -12,6 +12,7 @@ mod dot;
 mod dropout;
 mod embedding;
 mod attention;
+mod cross_entropy;
 mod fill;
 mod gemm;
 mod gru;
@@ -23,6 +24,10 @@ mod mean;
 mod scale;
 mod sum_rows;
 mod spacetime;
+mod rank_of;
+mod scale;
+mod scoring;
+mod top_k;
 
 pub use adamw::{AdamW, Update, adamw, adamw_all};
 pub use add::add;
@@ -36,6 +41,7 @@ pub(crate) use dot::dot_by;
 pub use dropout::dropout;
 pub use embedding::embedding;
 pub use attention::{Attention, attention, attention_weights};
+pub use cross_entropy::{CrossEntropy, IGNORE, cross_entropy};
 pub use fill::fill;
 #[allow(unused_imports)] // for ops that multiply inside
 pub(crate) use gemm::{Layout, gemm};
@@ -52,6 +58,10 @@ pub(crate) use sum_rows::{block_of, sum_rows};
 
 use crate::gpu::Gpu;
 pub use spacetime::{BiasLayout, Moment, SpaceTime};
+pub use rank_of::rank_of;
+pub use scale::scale;
+pub use scoring::Exclusions;
+pub use top_k::{MAX_K, top_k};
 
 /// Threads per workgroup of the kernels that give one thread to each element.
 pub(crate) const ELEMENTWISE: usize = 256;
