@@ -67,7 +67,8 @@ impl<'a> Baselines<'a> {
     }
 
     /// By the user's own number of visits in the history, then by the latest visit, which no two items share; items
-    /// never visited come after, by popularity. With [`Seen::Filter`] nothing visited is left but the target, so this is of use with [`Seen::Keep`].
+    /// never visited come after, by popularity. For [`Seen::Keep`]: with [`Seen::Filter`] nothing visited is left but
+    /// the target, which then is first because it is the target.
     pub fn userfreq(&self, cases: &[Case], seen: Seen) -> Ranked {
         self.rank(cases, seen, |case| {
             let mut visits: HashMap<u32, Score> = HashMap::new();
