@@ -4,6 +4,10 @@
 //! somebody goes next is drawn from a softmax over all places with planted effects of time, distance and sequence
 //! (`city/choice.rs` has the formula), so the true probabilities say how well any model could do: see [`Truth`] and
 //! [`crate::eval::optimum`].
+//!
+//! Test HR@10 of the default city: popularity .110, transitions of the last place .234, the user's own visits .276; the
+//! optimum .624, and .462 for one who does not know when the next event is. As a trial of what can be learnt, a bilinear
+//! model of user, last two places and own visits reached .33, and .51 with time gap, hour, kind and map beside them.
 
 mod choice;
 mod names;

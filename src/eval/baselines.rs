@@ -10,7 +10,7 @@ use crate::data::Dataset;
 use std::collections::HashMap;
 
 /// Compared from the left.
-type Score = [u64; 3];
+type Score = [u64; 2];
 
 /// Item popularity and transitions, counted once for any number of cases.
 pub struct Baselines<'a> {
@@ -66,14 +66,15 @@ impl<'a> Baselines<'a> {
         })
     }
 
-    /// By the user's own number of visits in the history, then by the latest visit; items never visited come after, by
-    /// popularity. With [`Seen::Filter`] nothing visited is left but the target, so this is of use with [`Seen::Keep`].
+    /// By the user's own number of visits in the history, then by the latest visit, which no two items share; items
+    /// never visited come after, by popularity. For [`Seen::Keep`]: with [`Seen::Filter`] nothing visited is left but
+    /// the target, which then is first because it is the target.
     pub fn userfreq(&self, cases: &[Case], seen: Seen) -> Ranked {
         self.rank(cases, seen, |case| {
             let mut visits: HashMap<u32, Score> = HashMap::new();
             for event in case.history.clone() {
                 let item = self.dataset.item[event];
-                let score = visits.entry(item).or_insert([0, 0, self.counts[item as usize - 1] as u64]);
+                let score = visits.entry(item).or_default();
                 score[0] += 1;
                 score[1] = event as u64;
             }
@@ -117,7 +118,7 @@ impl<'a> Baselines<'a> {
     }
 }
 
-/// For each item what directly followed it in the training events of one user: `[times, popularity, 0]`.
+/// For each item what directly followed it in the training events of one user: `[times, popularity]`.
 fn transitions(dataset: &Dataset, counts: &[u32]) -> Vec<Vec<(u32, Score)>> {
     let mut times: Vec<HashMap<u32, u64>> = vec![HashMap::new(); dataset.n_items()];
     for user in 1..=dataset.n_users() {
@@ -127,7 +128,7 @@ fn transitions(dataset: &Dataset, counts: &[u32]) -> Vec<Vec<(u32, Score)>> {
     }
     let row = |times: HashMap<u32, u64>| {
         let mut row: Vec<(u32, Score)> =
-            times.into_iter().map(|(item, times)| (item, [times, counts[item as usize - 1] as u64, 0])).collect();
+            times.into_iter().map(|(item, times)| (item, [times, counts[item as usize - 1] as u64])).collect();
         best_first(&mut row);
         row
     };

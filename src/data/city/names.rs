@@ -16,7 +16,7 @@ pub(super) struct Kind {
 
 pub(super) const KINDS: [Kind; 14] = [
     kind("cafe", "Cafe {}", [7, 20], [8.5, 15.5], 0.5, &[1, 6, 9]),
-    kind("office", "{} House", [6, 20], [9.0, 14.0], -2.5, &[2, 5]),
+    kind("office", "{} Offices", [6, 20], [9.0, 14.0], -2.5, &[2, 5]),
     kind("lunch", "{} Kitchen", [11, 16], [12.5, 13.0], -0.5, &[1, 0]),
     kind("restaurant", "Trattoria {}", [17, 24], [19.0, 20.5], 0.4, &[4, 8]),
     kind("bar", "{} Bar", [17, 27], [21.5, 23.0], 0.6, &[13, 3]),

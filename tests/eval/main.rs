@@ -1,15 +1,14 @@
-//! Metrics and baselines against what a hand computes, and the synthetic city against its own truth.
+//! Metrics and baselines against what a hand computes; the synthetic city is in `city`.
 #![cfg(feature = "recsys")]
 
+mod city;
+
 use desirepath::data::Dataset;
-use desirepath::data::city::{City, CityOptions, Truth};
 use desirepath::eval::baselines::Baselines;
 use desirepath::eval::metrics::{Measure, Metrics, paired};
-use desirepath::eval::optimum::{Knows, optimum, probabilities};
 use desirepath::eval::{Case, Ranked, Seen, Split, TOP, cases, never_visited, training_counts, training_events};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::sync::LazyLock;
 
 fn dataset(n_items: usize, users: &[&[u32]]) -> Dataset {
     let mut dataset = Dataset {
@@ -219,130 +218,4 @@ fn baselines_agree_with_dense_scores() {
         assert_eq!(baselines.userfreq(&cases, seen), userfreq);
         assert!(pop.top.iter().all(|top| top.len() <= TOP));
     }
-}
-
-static CITY: LazyLock<City> = LazyLock::new(|| City::generate(&CityOptions::default()));
-
-#[test]
-fn city_is_a_complete_dataset_and_the_same_for_a_seed() {
-    let options = CityOptions { users: 45, places: 700, events: [3, 6], seed: 8 };
-    let city = City::generate(&options);
-    assert_eq!(city.dataset, City::generate(&options).dataset);
-    assert_ne!(city.dataset.item, City::generate(&CityOptions { seed: 9, ..options }).dataset.item);
-    let data = &city.dataset;
-    assert_eq!((data.n_users(), data.n_items(), data.offsets[45]), (45, 700, data.n_events()));
-    for names in [&data.users, &data.items] {
-        let distinct: std::collections::HashSet<_> = names.iter().collect();
-        assert_eq!(distinct.len(), names.len(), "a name twice");
-    }
-    let (place, item_place) = (data.place.as_ref().expect("places"), data.item_place.as_ref().expect("places"));
-    for user in 1..=45 {
-        let events = data.events_of(user);
-        assert!((3..=6).contains(&events.len()));
-        assert!(data.time[events.clone()].is_sorted_by(|a, b| a < b), "time goes on");
-        assert!(events.into_iter().all(|e| place[e] == item_place[data.item[e] as usize - 1]));
-    }
-    assert!(item_place.iter().all(|[lat, lon]| (53.3..53.8).contains(lat) && (9.6..10.4).contains(lon)));
-    let categories = data.item_category.as_ref().expect("categories");
-    assert!(categories.iter().all(|&c| 1 <= c && c as usize <= data.categories.len()));
-}
-
-/// All events of the city, with what was known before.
-fn every_event(city: &City) -> impl Iterator<Item = Case> {
-    (1..=city.dataset.n_users()).flat_map(|user| {
-        let events = city.dataset.events_of(user);
-        events.clone().map(move |target| Case { user: user as u32, history: events.start..target, target })
-    })
-}
-
-/// What happens with a stated probability happens that often: for each tenth of stated probability of the likeliest
-/// place, and for the log-likelihood, whose mean must be the mean entropy.
-#[test]
-fn choices_follow_the_stated_probabilities() {
-    let city = &*CITY;
-    // Expected and observed hits and the variance, by tenth of stated probability.
-    let mut bins = [[0.0f64; 3]; 10];
-    let (mut surprise, mut variance) = (0.0, 0.0);
-    for case in every_event(city) {
-        let p = probabilities(city, &case, Knows::Time);
-        assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-9);
-        let target = city.dataset.item[case.target] as usize - 1;
-        let likeliest = (0..p.len()).max_by(|&a, &b| p[a].total_cmp(&p[b])).expect("places");
-        let bin = &mut bins[(p[likeliest] * 10.0) as usize];
-        bin[0] += p[likeliest];
-        bin[1] += (likeliest == target) as u32 as f64;
-        bin[2] += p[likeliest] * (1.0 - p[likeliest]);
-        let entropy: f64 = p.iter().map(|p| -p * p.max(1e-300).ln()).sum();
-        surprise += -p[target].ln() - entropy;
-        variance += p.iter().map(|p| p * (p.max(1e-300).ln() + entropy).powi(2)).sum::<f64>();
-    }
-    for [expected, observed, variance] in bins {
-        assert!((expected - observed).abs() < 4.0 * variance.sqrt() + 1.0, "{observed} hits instead of {expected}");
-    }
-    assert!(bins[0][0] > 50.0 && bins[4][0] > 50.0, "the bins are in use: {bins:?}");
-    assert!(surprise.abs() < 4.0 * variance.sqrt(), "off by {surprise} nats of ± {}", variance.sqrt());
-}
-
-#[test]
-fn without_the_time_the_probabilities_are_calibrated_too() {
-    let city = &*CITY;
-    let (mut expected, mut observed, mut variance) = (0.0, 0.0, 0.0);
-    for case in cases(&city.dataset, Split::Test) {
-        let p = probabilities(city, &case, Knows::Nothing);
-        assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-9);
-        let mut order: Vec<usize> = (0..p.len()).collect();
-        order.sort_by(|&a, &b| p[b].total_cmp(&p[a]));
-        let of_ten: f64 = order[..10].iter().map(|&i| p[i]).sum();
-        expected += of_ten;
-        variance += of_ten * (1.0 - of_ten);
-        observed += order[..10].contains(&(city.dataset.item[case.target] as usize - 1)) as u32 as f64;
-    }
-    assert!((expected - observed).abs() < 4.0 * f64::sqrt(variance), "{observed} hits instead of {expected}");
-}
-
-#[test]
-fn the_optimum_beats_counters_and_knowledge_helps() {
-    let city = &*CITY;
-    let test = cases(&city.dataset, Split::Test);
-    let baselines = Baselines::new(&city.dataset);
-    let best = optimum(city, &test, Knows::Time);
-    let blind = optimum(city, &test, Knows::Nothing);
-    let hr = |ranked: &Ranked| Measure::Hr(10).mean(&ranked.ranks);
-    assert!((0.5..0.75).contains(&hr(&best)), "{}", hr(&best));
-    let gain = paired(Measure::Ndcg(10), &best.ranks, &blind.ranks, 1);
-    assert!(gain.difference > 0.05 && gain.p < 0.01, "the time of the request tells much: {gain:?}");
-    for (name, ranked) in baselines.all(&test, Seen::Keep) {
-        for better in [&best, &blind] {
-            let gain = paired(Measure::Ndcg(10), &better.ranks, &ranked.ranks, 1);
-            assert!(gain.difference > 0.05 && gain.p < 0.01, "{name}: {gain:?}");
-        }
-    }
-}
-
-#[test]
-fn time_and_distance_matter_as_planted() {
-    assert!(Truth::near(0.0) == 1.0 && Truth::near(1e7) < 1e-3);
-    assert!(Truth::habit_effect(60.0) > 1.0 && Truth::habit_effect(1e8) < 0.1);
-    let falls = |curve: Vec<[f64; 2]>| curve.windows(2).all(|w| w[0][0] < w[1][0] && w[0][1] >= w[1][1]);
-    assert!(falls(Truth::gap_curve()) && falls(Truth::habit_curve()) && falls(Truth::distance_curve(600.0)));
-
-    let data = &CITY.dataset;
-    let place = data.place.as_ref().expect("places");
-    let mut steps: [Vec<f32>; 2] = Default::default();
-    for user in 1..=data.n_users() {
-        for e in data.events_of(user).skip(1) {
-            let [north, east] = [place[e][0] - place[e - 1][0], (place[e][1] - place[e - 1][1]) * 0.594];
-            let long = match data.time[e] - data.time[e - 1] {
-                gap if gap < 3600 => 0,
-                gap if gap > 8 * 3600 => 1,
-                _ => continue,
-            };
-            steps[long].push(north.hypot(east) * 111.2);
-        }
-    }
-    let [short, long] = steps.map(|mut km| {
-        km.sort_by(f32::total_cmp);
-        km[km.len() / 2]
-    });
-    assert!(3.0 * short < long, "median step {short} km soon after, {long} km later");
 }
