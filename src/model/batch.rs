@@ -2,7 +2,7 @@
 
 use super::{Catalogue, Config};
 use crate::gpu::Gpu;
-use crate::ops::{BiasLayout, Event, Ids, SpaceTime};
+use crate::ops::{BiasLayout, Ids, Moment, SpaceTime};
 use crate::tensor::Tensor;
 
 /// When and where a recommendation is asked for.
@@ -122,22 +122,20 @@ fn query_time(config: &Config, h: &History, t: usize) -> i64 {
 
 fn context(gpu: &Gpu, config: &Config, catalogue: &Catalogue, histories: &[History], len: usize) -> Tensor {
     let unknown = [f32::NAN; 2];
-    let event = |h: &History, t: usize| {
-        let item = h.items[t] as usize;
-        let of_item = || catalogue.places.as_ref().map_or(unknown, |p| p[item]);
-        let key_place = h.places.map_or_else(of_item, |p| p[t]);
-        let asked = h.request.place.filter(|_| t + 1 == h.items.len());
-        Event {
-            query_time: query_time(config, h, t),
-            key_time: h.times[t],
-            query_place: asked.unwrap_or(key_place),
-            key_place,
-            query_category: catalogue.category_of(item),
-            key_category: catalogue.category_of(item),
+    let padding = Moment { time_s: 0, lat_lon: unknown, category: 0 };
+    let (mut queries, mut keys) = (vec![padding; histories.len() * len], vec![padding; histories.len() * len]);
+    for (row, h) in histories.iter().enumerate() {
+        for (t, item) in h.items.iter().map(|i| *i as usize).enumerate() {
+            let of_item = || catalogue.places.as_ref().map_or(unknown, |p| p[item]);
+            let lat_lon = h.places.map_or_else(of_item, |p| p[t]);
+            let key = Moment { time_s: h.times[t], lat_lon, category: catalogue.category_of(item) };
+            let asked = h.request.place.filter(|_| t + 1 == h.items.len());
+            queries[row * len + t] =
+                Moment { time_s: query_time(config, h, t), lat_lon: asked.unwrap_or(lat_lon), ..key };
+            keys[row * len + t] = key;
         }
-    };
-    let rows: Vec<Vec<Event>> = histories.iter().map(|h| (0..h.items.len()).map(|t| event(h, t)).collect()).collect();
-    SpaceTime::context(gpu, &rows, len)
+    }
+    SpaceTime::context(gpu, &queries, &keys, histories.len(), len)
 }
 
 /// Hours since Monday midnight, UTC.

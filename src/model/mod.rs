@@ -272,10 +272,10 @@ fn bias_layout(config: &Config, catalogue: &Catalogue) -> BiasLayout {
 fn blocks(p: &mut Params, config: &Config, layout: BiasLayout) -> Vec<(Block, Option<Tensor>)> {
     let stage = config.attention.then(|| ("attention".to_string(), None));
     let deep = (0..config.blocks).map(|i| (format!("block{i}"), Some(config.ffn * config.dim)));
-    let biased = layout.width() > 0;
+    let biased = layout.size() > 0;
     let mut make = |(name, ffn_dim): (String, Option<usize>)| {
         let block = Block::new(p, &name, config.dim, config.heads, ffn_dim);
-        let table = || p.add(&format!("{name}.bias"), &[config.heads, layout.width()], Init::Zero);
+        let table = || p.add(&format!("{name}.bias"), &[config.heads, layout.size()], Init::Zero);
         (block, biased.then(table))
     };
     stage.into_iter().chain(deep).map(&mut make).collect()

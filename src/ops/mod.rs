@@ -25,7 +25,6 @@ mod scale;
 mod sum_rows;
 mod spacetime;
 mod rank_of;
-mod scale;
 mod scoring;
 mod top_k;
 
@@ -59,7 +58,6 @@ pub(crate) use sum_rows::{block_of, sum_rows};
 use crate::gpu::Gpu;
 pub use spacetime::{BiasLayout, Moment, SpaceTime};
 pub use rank_of::rank_of;
-pub use scale::scale;
 pub use scoring::Exclusions;
 pub use top_k::{MAX_K, top_k};
 

@@ -195,7 +195,7 @@ impl<'a> Trainer<'a> {
         }
         let gradients: Vec<&Tensor> = updates.iter().map(|u| u.gradient).collect();
         let clip = ops::clip_grad_norm(&gpu, &gradients, self.options.clip);
-        ops::adamw(&gpu, &updates, &adamw, Some(&clip));
+        ops::adamw_all(&gpu, &updates, &adamw, Some(&clip));
         loss
     }
 
