@@ -10,8 +10,14 @@ pub mod check;
 pub mod data;
 #[cfg(feature = "recsys")]
 pub mod eval;
+#[cfg(feature = "recsys")]
+pub mod model;
+#[cfg(feature = "recsys")]
+pub mod nn;
 #[cfg(feature = "check")]
 pub mod reference;
+#[cfg(feature = "recsys")]
+pub mod train;
 
 pub use error::{Error, Result};
 pub use gpu::{Gpu, Options};

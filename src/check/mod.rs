@@ -5,9 +5,13 @@
 
 pub mod elementwise;
 pub mod embedding;
+mod gru;
 pub mod norm;
 pub mod optimizer;
 pub mod reduce;
+
+pub use gru::{gru, gru_step};
+pub mod catalogue;
 
 use crate::error::Result;
 use crate::gpu::Gpu;

@@ -1,5 +1,20 @@
 //! Events and the readers that bring them in. Knows nothing of the GPU.
 
+mod columns;
+mod folder;
+mod prepare;
+mod read;
+mod report;
+mod table;
+
+pub use columns::{ColumnNames, TimeUnit};
+pub use folder::FORMAT;
+pub(crate) use folder::beside;
+pub use prepare::{PrepareOptions, prepare};
+pub use read::Format;
+pub use report::{Feature, Missing, PrepareReport};
+pub mod city;
+
 /// A log of events, grouped by user and ordered by time within a user (equal times keep the order of the file).
 ///
 /// Ids are dense: users `1..=n_users`, items `1..=n_items`; 0 is "a user never seen" and "padding".

@@ -44,6 +44,16 @@ const SHARED: &[(&str, &str)] = &[
     ("random", include_str!("../../shaders/shared/random.wgsl")),
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("spacetime", include_str!("../../shaders/shared/spacetime.wgsl")),
+    ("gemm_lanes", include_str!("../../shaders/shared/gemm_lanes.wgsl")),
+    ("gemm_store", include_str!("../../shaders/shared/gemm_store.wgsl")),
+    ("gru", include_str!("../../shaders/shared/gru.wgsl")),
+    ("attention", include_str!("../../shaders/shared/attention.wgsl")),
+    ("attention_tile", include_str!("../../shaders/shared/attention_tile.wgsl")),
+    ("attention_eight", include_str!("../../shaders/shared/attention_eight.wgsl")),
+    ("attention_own_query", include_str!("../../shaders/shared/attention_own_query.wgsl")),
+    ("attention_own_key", include_str!("../../shaders/shared/attention_own_key.wgsl")),
+    ("attention_bins", include_str!("../../shaders/shared/attention_bins.wgsl")),
+    ("score_key", include_str!("../../shaders/shared/score_key.wgsl")),
 ];
 
 /// The WGSL that the device sees: shared text put in, and each `const NAME: u32 = …;` of `consts` given its value.

@@ -11,12 +11,22 @@ mod clip_grad_norm;
 mod dot;
 mod dropout;
 mod embedding;
+mod attention;
+mod cross_entropy;
 mod fill;
+mod gemm;
+mod gru;
 mod ids;
 mod layer_norm;
+mod linear;
+mod matmul;
 mod mean;
 mod scale;
 mod sum_rows;
+mod spacetime;
+mod rank_of;
+mod scoring;
+mod top_k;
 
 pub use adamw::{AdamW, Update, adamw, adamw_all};
 pub use add::add;
@@ -29,16 +39,27 @@ pub use dot::dot;
 pub(crate) use dot::dot_by;
 pub use dropout::dropout;
 pub use embedding::embedding;
+pub use attention::{Attention, attention, attention_weights};
+pub use cross_entropy::{CrossEntropy, IGNORE, cross_entropy};
 pub use fill::fill;
+#[allow(unused_imports)] // for ops that multiply inside
+pub(crate) use gemm::{Layout, gemm};
+pub use gru::{GruWeights, gru, gru_step};
 pub use ids::Ids;
 pub use layer_norm::layer_norm;
 #[cfg(feature = "check")]
 pub(crate) use layer_norm::layer_norm_by;
+pub use linear::{Activation, linear};
+pub use matmul::matmul;
 pub use mean::mean;
 pub use scale::scale;
 pub(crate) use sum_rows::{block_of, sum_rows};
 
 use crate::gpu::Gpu;
+pub use spacetime::{BiasLayout, Moment, SpaceTime};
+pub use rank_of::rank_of;
+pub use scoring::Exclusions;
+pub use top_k::{MAX_K, top_k};
 
 /// Threads per workgroup of the kernels that give one thread to each element.
 pub(crate) const ELEMENTWISE: usize = 256;

@@ -4,9 +4,13 @@
 
 mod elementwise;
 mod embedding;
+mod gru;
 mod norm;
 mod optimizer;
 mod reduce;
+mod cross_entropy;
+mod rank_of;
+mod top_k;
 
 use desirepath::check::Report;
 use desirepath::{Gpu, Options, Result};
