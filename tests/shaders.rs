@@ -18,9 +18,13 @@ fn shaders() -> Vec<(String, String)> {
         let name = path.file_stem().unwrap().to_str().unwrap().to_string();
         let source = std::fs::read_to_string(&path).unwrap().leak();
         let kernel = Kernel { name: name.clone().leak(), source };
-        (name, compose(&kernel, &[]))
+        let mut texts = vec![(name.clone(), compose(&kernel, &[]))];
+        if source.contains("// include: element") {
+            texts.push((name, compose(&kernel, &[("WIDTH", 4)])));
+        }
+        texts
     };
-    paths.into_iter().map(load).collect()
+    paths.into_iter().flat_map(load).collect()
 }
 
 fn validated(name: &str, source: &str) -> (naga::Module, naga::valid::ModuleInfo) {
