@@ -5,7 +5,7 @@
 
 mod add;
 mod fill;
-mod gemm;
+pub(crate) mod gemm;
 mod linear;
 mod matmul;
 mod scale;
