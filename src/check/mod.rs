@@ -4,6 +4,11 @@
 //! benchmark (verified before timed).
 
 pub mod product;
+pub mod elementwise;
+pub mod embedding;
+pub mod norm;
+pub mod optimizer;
+pub mod reduce;
 
 use crate::error::Result;
 use crate::gpu::Gpu;

@@ -3,6 +3,11 @@
 //! same suite with checked shaders and under WebGPU's default limits.
 
 mod product;
+mod elementwise;
+mod embedding;
+mod norm;
+mod optimizer;
+mod reduce;
 
 use desirepath::check::Report;
 use desirepath::{Gpu, Options, Result};
