@@ -3,11 +3,11 @@
 //! The same comparisons serve the tests (many shapes), `doctor` (one shape each, on the adapter in front of it) and the
 //! benchmark (verified before timed).
 
-pub mod product;
 pub mod elementwise;
 pub mod embedding;
 pub mod norm;
 pub mod optimizer;
+pub mod product;
 pub mod reduce;
 
 use crate::error::Result;

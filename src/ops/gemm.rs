@@ -1,6 +1,6 @@
 //! The matrix product under `matmul` and `linear`: which kernel, how split, with what epilogue.
 
-use super::ELEMENTWISE;
+use super::{ELEMENTWISE, width};
 use crate::gpu::{AdapterInfo, Gpu, Kernel};
 use crate::kernel;
 use crate::tensor::Tensor;
@@ -164,9 +164,9 @@ fn in_pieces(
 
 /// `y = Σ parts[s]` (`+ y`), in the order of `s`.
 fn add_parts(gpu: &Gpu, parts: &Tensor, y: &Tensor, accumulate: bool) {
-    let params = [y.len() as u32, parts.shape()[0] as u32];
-    let consts = [("ACCUMULATE", u32::from(accumulate))];
-    gpu.dispatch(SUM.with(&consts), params, &[parts, y], y.len().div_ceil(ELEMENTWISE));
+    let (width, n) = (width(y.len()), y.len() / width(y.len()));
+    let consts = [("ACCUMULATE", u32::from(accumulate)), ("WIDTH", width as u32)];
+    gpu.dispatch(SUM.with(&consts), [n as u32, parts.shape()[0] as u32], &[parts, y], n.div_ceil(ELEMENTWISE));
 }
 
 /// What can compute a product of this size on an adapter, best first: `gemm_lanes` on drivers that run on the CPU with

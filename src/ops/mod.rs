@@ -13,10 +13,10 @@ mod dropout;
 mod embedding;
 mod fill;
 pub(crate) mod gemm;
-mod linear;
-mod matmul;
 mod ids;
 mod layer_norm;
+mod linear;
+mod matmul;
 mod mean;
 mod scale;
 mod sum_rows;
@@ -35,12 +35,12 @@ pub use embedding::embedding;
 pub use fill::fill;
 #[allow(unused_imports)] // for ops that multiply inside
 pub(crate) use gemm::{Layout, gemm};
-pub use linear::{Activation, linear};
-pub use matmul::matmul;
 pub use ids::Ids;
 pub use layer_norm::layer_norm;
 #[cfg(feature = "check")]
 pub(crate) use layer_norm::layer_norm_by;
+pub use linear::{Activation, linear};
+pub use matmul::matmul;
 pub use mean::mean;
 pub use scale::scale;
 pub(crate) use sum_rows::{block_of, sum_rows};

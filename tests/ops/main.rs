@@ -2,11 +2,11 @@
 //! and a write behind the end of any tensor is an error. `DESIREPATH_CHECKED=1` and `DESIREPATH_LIMITS=webgpu` run the
 //! same suite with checked shaders and under WebGPU's default limits.
 
-mod product;
 mod elementwise;
 mod embedding;
 mod norm;
 mod optimizer;
+mod product;
 mod reduce;
 
 use desirepath::check::Report;
