@@ -44,6 +44,9 @@ const SHARED: &[(&str, &str)] = &[
     ("random", include_str!("../../shaders/shared/random.wgsl")),
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("spacetime", include_str!("../../shaders/shared/spacetime.wgsl")),
+    ("gemm_load", include_str!("../../shaders/shared/gemm_load.wgsl")),
+    ("gemm_registers", include_str!("../../shaders/shared/gemm_registers.wgsl")),
+    ("gemm_store4", include_str!("../../shaders/shared/gemm_store4.wgsl")),
     ("gemm_lanes", include_str!("../../shaders/shared/gemm_lanes.wgsl")),
     ("gemm_store", include_str!("../../shaders/shared/gemm_store.wgsl")),
 ];

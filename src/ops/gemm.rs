@@ -8,6 +8,8 @@ use crate::tensor::Tensor;
 static TILE: Kernel = kernel!("gemm_tile");
 static LANES: Kernel = kernel!("gemm_lanes");
 static LANES_ODD: Kernel = kernel!("gemm_lanes_odd");
+static REGISTERS: Kernel = kernel!("gemm_registers");
+static REGISTERS_ODD: Kernel = kernel!("gemm_registers_odd");
 static SUM: Kernel = kernel!("gemm_sum");
 
 /// How the operands lie in memory; the number is that of `LAYOUT` in the shaders.
@@ -46,6 +48,7 @@ impl Epilogue<'_> {
 pub(crate) enum How {
     Tile,
     Lanes,
+    Registers,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,16 +172,18 @@ fn add_parts(gpu: &Gpu, parts: &Tensor, y: &Tensor, accumulate: bool) {
     gpu.dispatch(SUM.with(&consts), [n as u32, parts.shape()[0] as u32], &[parts, y], n.div_ceil(ELEMENTWISE));
 }
 
-/// What can compute a product of this size on an adapter, best first: `gemm_lanes` on drivers that run on the CPU with
-/// subgroups of at least its 8 lanes, `gemm_tile` everywhere.
+/// What can compute a product of this size on an adapter, best first. Drivers that run on the CPU: `gemm_lanes` with
+/// subgroups of at least its 8 lanes, else `gemm_registers`. Everywhere: `gemm_tile`.
 pub(crate) fn kernels(info: &AdapterInfo, [m, n, k]: [usize; 3]) -> Vec<How> {
     // A binding of vec4 holds at least one.
-    let tiny = (m * n).min(m * k).min(n * k) < 4;
-    let lanes = info.subgroups && info.subgroup_min >= 8 && info.max_storage_buffers >= 8 && !tiny;
-    match (lanes, info.software) {
-        (true, true) => vec![How::Lanes, How::Tile],
-        (true, false) => vec![How::Tile, How::Lanes],
-        (false, _) => vec![How::Tile],
+    let tiny = (m * n).min(m * k).min(n * k) < 4 || info.max_storage_buffers < 8;
+    let lanes = info.subgroups && info.subgroup_min >= 8;
+    match (tiny, info.software) {
+        (true, _) => vec![How::Tile],
+        (false, true) if lanes => vec![How::Lanes, How::Registers, How::Tile],
+        (false, true) => vec![How::Registers, How::Tile],
+        (false, false) if lanes => vec![How::Tile, How::Lanes, How::Registers],
+        (false, false) => vec![How::Tile, How::Registers],
     }
 }
 
@@ -192,6 +197,7 @@ fn plan(info: &AdapterInfo, how: Option<How>, dims: [usize; 3], epilogue: &Epilo
     let tall = m > 32 && (epilogue.is_plain() || tiles(64, 32) >= fill);
     let (rows, cols) = match how {
         How::Lanes => (if tall { 64 } else { 32 }, 32),
+        How::Registers => (16, 64),
         How::Tile => (64, 64),
     };
     let most = if epilogue.is_plain() { k.div_ceil(SHORTEST) } else { 1 };
@@ -223,8 +229,15 @@ fn launch(gpu: &Gpu, layout: Layout, [a, b, y]: [&Tensor; 3], [m, n, k]: [usize;
     let a_row = if layout == Layout::Tn { m } else { k };
     let b_row = if layout == Layout::Nt { k } else { n };
     consts.extend([("A_VEC", flag(a_row % 4 == 0)), ("B_VEC", flag(b_row % 4 == 0)), ("K_TAIL", flag(k % 4 != 0))]);
-    consts.push(("ROWS", plan.rows as u32));
     let whole = n % 4 == 0 && (epilogue.sums.is_none() || m % 4 == 0);
-    let kernel = if whole { &LANES } else { &LANES_ODD };
+    let kernel = match (plan.how, whole) {
+        (How::Lanes, true) => &LANES,
+        (How::Lanes, false) => &LANES_ODD,
+        (_, true) => &REGISTERS,
+        (_, false) => &REGISTERS_ODD,
+    };
+    if plan.how == How::Lanes {
+        consts.push(("ROWS", plan.rows as u32));
+    }
     gpu.dispatch(kernel.with(&consts), params, &[a, a, b, b, bias, residual, y, z], plan.groups);
 }
