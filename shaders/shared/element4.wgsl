@@ -12,3 +12,7 @@ fn put(v: Element, k: u32, value: f32) -> Element {
     changed[k] = value;
     return changed;
 }
+
+fn part(v: Element, k: u32) -> f32 {
+    return v[k];
+}

@@ -8,6 +8,7 @@ pub mod embedding;
 mod gru;
 pub mod norm;
 pub mod optimizer;
+pub mod product;
 pub mod reduce;
 
 pub use gru::{gru, gru_step};

@@ -16,6 +16,7 @@ mod cross_entropy;
 mod fill;
 mod gemm;
 mod gru;
+pub(crate) mod gemm;
 mod ids;
 mod layer_norm;
 mod linear;

@@ -7,6 +7,7 @@ mod embedding;
 mod gru;
 mod norm;
 mod optimizer;
+mod product;
 mod reduce;
 mod cross_entropy;
 mod rank_of;
