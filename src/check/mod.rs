@@ -3,6 +3,8 @@
 //! The same comparisons serve the tests (many shapes), `doctor` (one shape each, on the adapter in front of it) and the
 //! benchmark (verified before timed).
 
+pub mod attention;
+
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::tape::Tape;

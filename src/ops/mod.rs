@@ -5,6 +5,7 @@
 
 mod add;
 mod attention;
+mod attention_pool;
 mod fill;
 mod scale;
 mod spacetime;
@@ -12,6 +13,7 @@ mod spacetime;
 pub use add::add;
 pub(crate) use add::sum_of;
 pub use attention::{Attention, attention, attention_weights};
+pub use attention_pool::attention_pool;
 pub use fill::fill;
 pub use scale::scale;
 pub use spacetime::{BiasLayout, Moment, SpaceTime};

@@ -2,6 +2,8 @@
 //! and a write behind the end of any tensor is an error. `DESIREPATH_CHECKED=1` and `DESIREPATH_LIMITS=webgpu` run the
 //! same suite with checked shaders and under WebGPU's default limits.
 
+mod attention;
+
 use desirepath::check::Report;
 use desirepath::{Gpu, Options, Result};
 use std::sync::OnceLock;
