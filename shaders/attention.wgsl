@@ -40,7 +40,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
         let event = event_or_none(r);
         var q: Row;
         for (var d = 0u; d < HD4; d++) {
-            q[d] = qkv[r * 3u * dim + head * HD4 + d] * params.scale;
+            q[d] = qkv[r * 3u * dim + head * HD4 + d];
         }
         for (var start = 0u; start < end; start += TILE) {
             workgroupBarrier(); // the tile before has been read
@@ -54,7 +54,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
                     s += vec4(dot(q[d], tile_a[at]), dot(q[d], tile_a[at + HD4]),
                               dot(q[d], tile_a[at + 2u * HD4]), dot(q[d], tile_a[at + 3u * HD4]));
                 }
-                s += four_biases(head, i, start + t, rows, length, event);
+                s = s * params.scale + four_biases(head, i, start + t, rows, length, event);
                 let j = vec4(start + t) + vec4(0u, 1u, 2u, 3u);
                 s = select(vec4(MASKED), s, j < vec4(select(length, min(length, i + 1u), CAUSAL == 1u)));
                 let larger = max(most, max(max(s.x, s.y), max(s.z, s.w)));

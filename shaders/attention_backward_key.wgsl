@@ -44,7 +44,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
         var v: Row;
         for (var d = 0u; d < HD4; d++) {
             let at = r * 3u * dim + dim + head * HD4 + d;
-            k[d] = qkv[at] * params.scale;
+            k[d] = qkv[at];
             v[d] = qkv[at + dim];
         }
         let begin = select(0u, j, CAUSAL == 1u);
@@ -61,6 +61,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
                     s += dot(k[d], tile_a[t * HD4 + d]);
                     dp += dot(v[d], tile_b[t * HD4 + d]);
                 }
+                s *= params.scale; // as in the forward: large scores round alike only if computed alike
                 if (PARTS != 0u) {
                     s += bias(head, i, j, query_event(rows + i), event);
                 }

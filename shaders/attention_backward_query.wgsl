@@ -55,7 +55,7 @@ fn queries(pair: u32, first: u32, thread: u32, length: u32, own: u32) {
         var q: Row;
         var up: Row;
         for (var d = 0u; d < HD4; d++) {
-            q[d] = qkv[r * 3u * dim + head * HD4 + d] * params.scale;
+            q[d] = qkv[r * 3u * dim + head * HD4 + d];
             up[d] = dy[r * dim + head * HD4 + d];
         }
         let end = select(length, min(length, first + 64u), CAUSAL == 1u);
@@ -72,6 +72,7 @@ fn queries(pair: u32, first: u32, thread: u32, length: u32, own: u32) {
                     s += dot(q[d], tile_a[t * HD4 + d]);
                     dp += dot(up[d], tile_b[t * HD4 + d]);
                 }
+                s *= params.scale;
                 var other = Event();
                 if (PARTS != 0u) {
                     other = key_event(rows + j);

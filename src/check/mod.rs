@@ -13,6 +13,7 @@ pub mod reduce;
 
 pub use gru::{gru, gru_step};
 pub mod catalogue;
+pub mod attention;
 
 use crate::error::Result;
 use crate::gpu::Gpu;

@@ -13,7 +13,7 @@ static QUERY_SUBGROUP: Kernel = kernel!("attention_backward_query_subgroup");
 static KEY: Kernel = kernel!("attention_backward_key");
 static KEY_SUBGROUP: Kernel = kernel!("attention_backward_key_subgroup");
 static TABLE: Kernel = kernel!("attention_backward_table");
-static TABLE_SUM: Kernel = kernel!("attention_backward_table_sum");
+static SUM: Kernel = kernel!("attention_sum");
 static WEIGHTS: Kernel = kernel!("attention_weights");
 static PAD: Kernel = kernel!("attention_pad");
 
@@ -85,6 +85,14 @@ pub fn attention_weights(gpu: &Gpu, qkv: &Tensor, options: &Attention) -> Tensor
     let buffers = [&padded, &call.lengths, context, table, &weights];
     gpu.dispatch(WEIGHTS.with(&call.consts()), call.params(0), &buffers.map(|t| &**t), call.batch * call.heads);
     weights
+}
+
+/// The sum along the first axis, in its order.
+pub(super) fn sum_parts(parts: &Tensor) -> Tensor {
+    let total = Tensor::empty(parts.gpu(), &parts.shape()[1..]);
+    let params = [total.len() as u32, parts.shape()[0] as u32];
+    parts.gpu().dispatch(&SUM, params, &[parts, &total], total.len().div_ceil(THREADS));
+    total
 }
 
 /// One call: sizes and options, as the kernels take them.
@@ -250,16 +258,13 @@ impl Call {
         let l = self.layout();
         let parts = self.batch.clamp(1, PARTS);
         let sums = Tensor::empty(gpu, &[parts, self.heads, l.size()]);
-        let dtable = Tensor::empty(gpu, &[self.heads, l.size()]);
         let near = l.time_knots + l.place_knots;
         let params = [self.batch, self.len, self.heads, slots, parts, l.size(), near, l.categories, l.positions];
         let context = self.bias_or(bins).0;
         let threads = parts * self.heads * l.bins();
         let groups = threads.div_ceil(THREADS);
         gpu.dispatch(&TABLE, params.map(|n| n as u32), &[&self.lengths, context, bins, &sums], groups);
-        let params = [dtable.len() as u32, parts as u32];
-        gpu.dispatch(&TABLE_SUM, params, &[&sums, &dtable], dtable.len().div_ceil(THREADS));
-        dtable
+        sum_parts(&sums)
     }
 
     /// Heads as multiples of four numbers, filled with zeros, which change no product.

@@ -13,6 +13,7 @@ mod dropout;
 mod embedding;
 mod attention;
 mod cross_entropy;
+mod attention_pool;
 mod fill;
 mod gemm;
 mod gru;
@@ -42,6 +43,7 @@ pub use dropout::dropout;
 pub use embedding::embedding;
 pub use attention::{Attention, attention, attention_weights};
 pub use cross_entropy::{CrossEntropy, IGNORE, cross_entropy};
+pub use attention_pool::attention_pool;
 pub use fill::fill;
 #[allow(unused_imports)] // for ops that multiply inside
 pub(crate) use gemm::{Layout, gemm};

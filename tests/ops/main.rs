@@ -12,6 +12,7 @@ mod reduce;
 mod cross_entropy;
 mod rank_of;
 mod top_k;
+mod attention;
 
 use desirepath::check::Report;
 use desirepath::{Gpu, Options, Result};
