@@ -6,6 +6,12 @@
 mod gru;
 
 pub use gru::{gru, gru_step};
+pub mod elementwise;
+pub mod embedding;
+pub mod norm;
+pub mod optimizer;
+pub mod product;
+pub mod reduce;
 
 use crate::error::Result;
 use crate::gpu::Gpu;

@@ -3,6 +3,12 @@
 //! same suite with checked shaders and under WebGPU's default limits.
 
 mod gru;
+mod elementwise;
+mod embedding;
+mod norm;
+mod optimizer;
+mod product;
+mod reduce;
 
 use desirepath::check::Report;
 use desirepath::{Gpu, Options, Result};
