@@ -57,7 +57,7 @@ impl GruWeights {
 /// Cho et al. 2014, <https://arxiv.org/abs/1406.1078>, with the reset after the product as in PyTorch and cuDNN: so the
 /// recurrent product is one for all gates, and `W_i x` is one product for all steps. The steps themselves run inside one
 /// dispatch (one per 1,024 steps): a workgroup takes a few rows of the batch through all of them, since workgroups cannot
-/// wait for each other.
+/// wait for each other. `batch · len · 3 · dim` values must fit one binding of the device.
 ///
 /// # Panics
 /// When a shape is not the one above.

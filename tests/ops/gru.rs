@@ -58,6 +58,8 @@ fn broken_gru_is_noticed() {
     gru_breaks("gru", "r * hn", "hn", 13);
     gru_breaks("gru", "select(0.0, h[i], alive)", "h[i]", 13);
     gru_breaks("gru", "state[i] = state4(first, t, base + i)", "state[i] = state4(first, 0u, base + i)", 13);
+    gru_breaks("gru", "workgroupBarrier(); // this chunk is complete", "", 13);
+    gru_breaks("gru_backward", "workgroupBarrier(); // this chunk is complete", "", 13);
     gru_breaks("gru_backward", "dgates_h[at + 2u * dim] = dn_h", "dgates_h[at + 2u * dim] = dn", 13);
     gru_breaks("gru_backward", "column] += sum[i]", "column] = sum[i]", 13);
     gru_breaks("gru_backward", "t < length_of(row)", "t <= length_of(row)", 13);
