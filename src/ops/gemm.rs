@@ -102,7 +102,7 @@ pub(super) fn product(
 }
 
 /// `y = Σ parts[s]` (`+ y`), in the order of `s`.
-fn add_parts(gpu: &Gpu, parts: &Tensor, y: &Tensor, accumulate: bool) {
+pub(super) fn add_parts(gpu: &Gpu, parts: &Tensor, y: &Tensor, accumulate: bool) {
     let params = [y.len() as u32, parts.shape()[0] as u32];
     let consts = [("ACCUMULATE", u32::from(accumulate))];
     gpu.dispatch(SUM.with(&consts), params, &[parts, y], y.len().div_ceil(ELEMENTWISE));
