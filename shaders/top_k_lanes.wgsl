@@ -1,31 +1,30 @@
-// Scores of items for a tile of 16 queries, folded to one number per query and group of 64 items: the best score (for
+// Scores of items for a tile of 16 queries, folded to one number per query and group of items: the best score (for
 // top_k), or how many reach a threshold (for rank_of). For drivers that run on the CPU; the other one is top_k.wgsl.
 //   score = dot(query, item) + bias, one chain of fma in the order of dim: the same bits wherever it is computed
-// One workgroup of 8 lanes per 512 items and 16 queries. A lane owns one group of 64 items and takes 4 at a time, so that
+// One workgroup of 8 lanes per 8 groups and 16 queries. A lane owns one group and takes 4 items at a time, so that
 // nothing is reduced across lanes. Loads cost most on such drivers: each lane loads two of the queries, and a broadcast
 // hands them around. Needs subgroups of 8 lanes or more. Bound by arithmetic.
+const GROUP: u32 = 64u;     // items per group, a multiple of 4
 const COUNT: u32 = 0u;      // 1: count scores at or above the threshold; 0: the best score
 const EXCLUDE: u32 = 0u;    // 1: leave out what `mask` has a bit for
 const BIAS: u32 = 0u;
 const ALIGNED: u32 = 1u;    // dim is a multiple of 4
-struct Params { queries: u32, items: u32, dim: u32, start: u32, groups: u32, first: u32 }
+struct Params { queries: u32, items: u32, dim: u32, start: u32, groups: u32, first: u32, words: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> query: array<f32>;                   // [queries, dim]
 @group(0) @binding(2) var<storage, read> table: array<f32>;                   // [items, dim], item `start` first
 @group(0) @binding(3) var<storage, read> bias: array<f32>;                    // [items]
-@group(0) @binding(4) var<storage, read> mask: array<u32>;                    // [queries, 2 groups] of bits
+@group(0) @binding(4) var<storage, read> mask: array<u32>;                    // [queries, words] of bits
 @group(0) @binding(5) var<storage, read> threshold: array<f32>;               // [queries]
 @group(0) @binding(6) var<storage, read_write> folded: array<atomic<u32>>;    // keys [queries, groups]; counts [queries]
 
 var<private> valid: vec4<bool>;
-var<private> step: u32;
-var<private> group: u32;
+var<private> mask_at: vec2<u32>;    // word and bit of the first of four items
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) block: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let tile = block.y * 16u;
     let here = block.x * 8u + lane;    // this lane's group among those of this part of the table
-    group = params.start / 64u + here;
     let last = params.items - 1u;
     let qa_at = min(tile + lane, params.queries - 1u) * params.dim;
     let qb_at = min(tile + 8u + lane, params.queries - 1u) * params.dim;
@@ -33,9 +32,9 @@ fn main(@builtin(workgroup_id) block: vec3<u32>, @builtin(local_invocation_index
     let empty = select(-1e30, 0.0, COUNT == 1u);
     m[0] = empty; m[1] = empty; m[2] = empty; m[3] = empty; m[4] = empty; m[5] = empty; m[6] = empty; m[7] = empty;
     m[8] = empty; m[9] = empty; m[10] = empty; m[11] = empty; m[12] = empty; m[13] = empty; m[14] = empty; m[15] = empty;
-    for (var s = 0u; s < 16u; s++) {
-        step = s;
-        let item = here * 64u + s * 4u;
+    for (var s = 0u; s < GROUP / 4u; s++) {
+        let item = here * GROUP + s * 4u;
+        mask_at = vec2(min((params.start + item) / 32u, params.words - 1u), (params.start + item) % 32u);
         let r0 = min(item, last) * params.dim;
         let r1 = min(item + 1u, last) * params.dim;
         let r2 = min(item + 2u, last) * params.dim;
@@ -92,12 +91,12 @@ fn main(@builtin(workgroup_id) block: vec3<u32>, @builtin(local_invocation_index
         m[14] = fold(m[14], a[14] + b, tile + 14u);
         m[15] = fold(m[15], a[15] + b, tile + 15u);
     }
-    if (here * 64u < params.items) {
+    if (here * GROUP < params.items) {
         for (var q = 0u; q < 16u && tile + q < params.queries; q++) {
             if (COUNT == 1u) {
                 atomicAdd(&folded[tile + q], u32(m[q]));
             } else {
-                atomicStore(&folded[(tile + q) * params.groups + group], key_of(m[q]));
+                atomicStore(&folded[(tile + q) * params.groups + params.start / GROUP + here], key_of(m[q]));
             }
         }
     }
@@ -111,8 +110,7 @@ fn chain(sum: vec4<f32>, q: vec4<f32>, x: vec4<f32>, y: vec4<f32>, z: vec4<f32>,
 fn fold(known: f32, scores: vec4<f32>, q: u32) -> f32 {
     var take = valid;
     if (EXCLUDE == 1u) {
-        let row = min(q, params.queries - 1u) * 2u * params.groups;
-        let bits = mask[row + min(group * 2u + step / 8u, params.groups * 2u - 1u)] >> (step % 8u * 4u);
+        let bits = mask[min(q, params.queries - 1u) * params.words + mask_at.x] >> mask_at.y;
         take &= (vec4(bits) & vec4(1u, 2u, 4u, 8u)) == vec4(0u);
     }
     if (COUNT == 1u) {

@@ -9,7 +9,7 @@ const FULL: CrossEntropy = CrossEntropy { smoothing: 0.1, first_item: 1, ..PLAIN
 #[test]
 fn shapes() {
     for (rows, items) in [(1, 1), (1, 7), (5, 8), (3, 9), (33, 63), (31, 64), (65, 65), (17, 257), (257, 30)] {
-        for dim in [1, 4, 33] {
+        for dim in [1, 33] {
             assert_ok(cross_entropy(gpu(), [rows, items, dim], false, PLAIN));
             if items > 1 {
                 assert_ok(cross_entropy(gpu(), [rows, items, dim], true, FULL));
