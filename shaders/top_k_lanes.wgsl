@@ -4,6 +4,7 @@
 // One workgroup of 8 lanes per 8 groups and 16 queries. A lane owns one group and takes 4 items at a time, so that
 // nothing is reduced across lanes. Loads cost most on such drivers: each lane loads two of the queries, and a broadcast
 // hands them around. Needs subgroups of 8 lanes or more. Bound by arithmetic.
+const QUERIES: u32 = 16u;   // of the tile that there are: 4, 8 or 16
 const GROUP: u32 = 64u;     // items per group, a multiple of 4
 const COUNT: u32 = 0u;      // 1: count scores at or above the threshold; 0: the best score
 const EXCLUDE: u32 = 0u;    // 1: leave out what `mask` has a bit for
@@ -46,7 +47,6 @@ fn main(@builtin(workgroup_id) block: vec3<u32>, @builtin(local_invocation_index
             let t2 = of_table(r2, k);
             let t3 = of_table(r3, k);
             let qa = of_query(qa_at, k);
-            let qb = of_query(qb_at, k);
             let x = vec4(t0.x, t1.x, t2.x, t3.x);
             let y = vec4(t0.y, t1.y, t2.y, t3.y);
             let z = vec4(t0.z, t1.z, t2.z, t3.z);
@@ -55,18 +55,23 @@ fn main(@builtin(workgroup_id) block: vec3<u32>, @builtin(local_invocation_index
             a[1] = chain(a[1], subgroupBroadcast(qa, 1u), x, y, z, w);
             a[2] = chain(a[2], subgroupBroadcast(qa, 2u), x, y, z, w);
             a[3] = chain(a[3], subgroupBroadcast(qa, 3u), x, y, z, w);
-            a[4] = chain(a[4], subgroupBroadcast(qa, 4u), x, y, z, w);
-            a[5] = chain(a[5], subgroupBroadcast(qa, 5u), x, y, z, w);
-            a[6] = chain(a[6], subgroupBroadcast(qa, 6u), x, y, z, w);
-            a[7] = chain(a[7], subgroupBroadcast(qa, 7u), x, y, z, w);
-            a[8] = chain(a[8], subgroupBroadcast(qb, 0u), x, y, z, w);
-            a[9] = chain(a[9], subgroupBroadcast(qb, 1u), x, y, z, w);
-            a[10] = chain(a[10], subgroupBroadcast(qb, 2u), x, y, z, w);
-            a[11] = chain(a[11], subgroupBroadcast(qb, 3u), x, y, z, w);
-            a[12] = chain(a[12], subgroupBroadcast(qb, 4u), x, y, z, w);
-            a[13] = chain(a[13], subgroupBroadcast(qb, 5u), x, y, z, w);
-            a[14] = chain(a[14], subgroupBroadcast(qb, 6u), x, y, z, w);
-            a[15] = chain(a[15], subgroupBroadcast(qb, 7u), x, y, z, w);
+            if (QUERIES > 4u) {
+                a[4] = chain(a[4], subgroupBroadcast(qa, 4u), x, y, z, w);
+                a[5] = chain(a[5], subgroupBroadcast(qa, 5u), x, y, z, w);
+                a[6] = chain(a[6], subgroupBroadcast(qa, 6u), x, y, z, w);
+                a[7] = chain(a[7], subgroupBroadcast(qa, 7u), x, y, z, w);
+            }
+            if (QUERIES > 8u) {
+                let qb = of_query(qb_at, k);
+                a[8] = chain(a[8], subgroupBroadcast(qb, 0u), x, y, z, w);
+                a[9] = chain(a[9], subgroupBroadcast(qb, 1u), x, y, z, w);
+                a[10] = chain(a[10], subgroupBroadcast(qb, 2u), x, y, z, w);
+                a[11] = chain(a[11], subgroupBroadcast(qb, 3u), x, y, z, w);
+                a[12] = chain(a[12], subgroupBroadcast(qb, 4u), x, y, z, w);
+                a[13] = chain(a[13], subgroupBroadcast(qb, 5u), x, y, z, w);
+                a[14] = chain(a[14], subgroupBroadcast(qb, 6u), x, y, z, w);
+                a[15] = chain(a[15], subgroupBroadcast(qb, 7u), x, y, z, w);
+            }
         }
         let id = vec4(item, item + 1u, item + 2u, item + 3u);
         valid = (id < vec4(params.items)) & (id + params.start >= vec4(params.first));
@@ -78,18 +83,22 @@ fn main(@builtin(workgroup_id) block: vec3<u32>, @builtin(local_invocation_index
         m[1] = fold(m[1], a[1] + b, tile + 1u);
         m[2] = fold(m[2], a[2] + b, tile + 2u);
         m[3] = fold(m[3], a[3] + b, tile + 3u);
-        m[4] = fold(m[4], a[4] + b, tile + 4u);
-        m[5] = fold(m[5], a[5] + b, tile + 5u);
-        m[6] = fold(m[6], a[6] + b, tile + 6u);
-        m[7] = fold(m[7], a[7] + b, tile + 7u);
-        m[8] = fold(m[8], a[8] + b, tile + 8u);
-        m[9] = fold(m[9], a[9] + b, tile + 9u);
-        m[10] = fold(m[10], a[10] + b, tile + 10u);
-        m[11] = fold(m[11], a[11] + b, tile + 11u);
-        m[12] = fold(m[12], a[12] + b, tile + 12u);
-        m[13] = fold(m[13], a[13] + b, tile + 13u);
-        m[14] = fold(m[14], a[14] + b, tile + 14u);
-        m[15] = fold(m[15], a[15] + b, tile + 15u);
+        if (QUERIES > 4u) {
+            m[4] = fold(m[4], a[4] + b, tile + 4u);
+            m[5] = fold(m[5], a[5] + b, tile + 5u);
+            m[6] = fold(m[6], a[6] + b, tile + 6u);
+            m[7] = fold(m[7], a[7] + b, tile + 7u);
+        }
+        if (QUERIES > 8u) {
+            m[8] = fold(m[8], a[8] + b, tile + 8u);
+            m[9] = fold(m[9], a[9] + b, tile + 9u);
+            m[10] = fold(m[10], a[10] + b, tile + 10u);
+            m[11] = fold(m[11], a[11] + b, tile + 11u);
+            m[12] = fold(m[12], a[12] + b, tile + 12u);
+            m[13] = fold(m[13], a[13] + b, tile + 13u);
+            m[14] = fold(m[14], a[14] + b, tile + 14u);
+            m[15] = fold(m[15], a[15] + b, tile + 15u);
+        }
     }
     if (here * GROUP < params.items) {
         for (var q = 0u; q < 16u && tile + q < params.queries; q++) {

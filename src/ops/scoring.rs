@@ -181,6 +181,16 @@ impl<'a> Scoring<'a> {
             ("COUNT", count),
             ("EXCLUDE", u32::from(mask.is_some())),
             ("BIAS", u32::from(self.bias.is_some())),
+            (
+                "QUERIES",
+                if n <= 4 {
+                    4
+                } else if n <= 8 {
+                    8
+                } else {
+                    16
+                },
+            ),
             ("ALIGNED", u32::from(self.dim.is_multiple_of(4))),
         ];
         let (kernel, per_workgroup) =
