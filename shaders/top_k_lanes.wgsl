@@ -13,11 +13,13 @@ const ALIGNED: u32 = 1u;    // dim is a multiple of 4
 struct Params { queries: u32, items: u32, dim: u32, start: u32, groups: u32, first: u32, words: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> query: array<f32>;                   // [queries, dim]
-@group(0) @binding(2) var<storage, read> table: array<f32>;                   // [items, dim], item `start` first
-@group(0) @binding(3) var<storage, read> bias: array<f32>;                    // [items]
-@group(0) @binding(4) var<storage, read> mask: array<u32>;                    // [queries, words] of bits
-@group(0) @binding(5) var<storage, read> threshold: array<f32>;               // [queries]
-@group(0) @binding(6) var<storage, read_write> folded: array<atomic<u32>>;    // keys [queries, groups]; counts [queries]
+@group(0) @binding(2) var<storage, read> query4: array<vec4<f32>>;            // the same memory, where dim is a multiple of 4
+@group(0) @binding(3) var<storage, read> table: array<f32>;                   // [items, dim], item `start` first
+@group(0) @binding(4) var<storage, read> table4: array<vec4<f32>>;            // the same memory
+@group(0) @binding(5) var<storage, read> bias: array<f32>;                    // [items]
+@group(0) @binding(6) var<storage, read> mask: array<u32>;                    // [queries, words] of bits
+@group(0) @binding(7) var<storage, read> threshold: array<f32>;               // [queries]
+@group(0) @binding(8) var<storage, read_write> folded: array<atomic<u32>>;    // keys [queries, groups]; counts [queries]
 
 var<private> valid: vec4<bool>;
 var<private> mask_at: vec2<u32>;    // word and bit of the first of four items
@@ -133,7 +135,7 @@ fn fold(known: f32, scores: vec4<f32>, q: u32) -> f32 {
 fn of_table(row: u32, k: u32) -> vec4<f32> {
     let i = row + k;
     if (ALIGNED == 1u) {
-        return vec4(table[i], table[i + 1u], table[i + 2u], table[i + 3u]);
+        return table4[i / 4u];
     }
     let end = row + params.dim - 1u;
     let inside = vec4(i, i + 1u, i + 2u, i + 3u) <= vec4(end);
@@ -144,7 +146,7 @@ fn of_table(row: u32, k: u32) -> vec4<f32> {
 fn of_query(row: u32, k: u32) -> vec4<f32> {
     let i = row + k;
     if (ALIGNED == 1u) {
-        return vec4(query[i], query[i + 1u], query[i + 2u], query[i + 3u]);
+        return query4[i / 4u];
     }
     let end = row + params.dim - 1u;
     let inside = vec4(i, i + 1u, i + 2u, i + 3u) <= vec4(end);

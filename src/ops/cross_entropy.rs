@@ -1,3 +1,4 @@
+use super::cut;
 use super::gemm::{Epilogue, Layout, add_parts, gemm, product};
 use crate::gpu::{AdapterInfo, Buffer, Gpu, Kernel};
 use crate::kernel;
@@ -88,13 +89,13 @@ impl Plan {
         let keep = 4 * rows as u64 * items as u64 <= options.budget_bytes;
         let limit = if keep { max_binding } else { CHUNK_BYTES.min(options.budget_bytes).min(max_binding) };
         let limit = limit as usize / 4;
-        let cut = |n: usize| (n / CUT * CUT).max(CUT);
+        let whole = |n: usize| (n / CUT * CUT).max(CUT);
         // At least CUT rows of logits, and the rows of the table themselves, have to fit.
-        let part = cut((limit / CUT.min(rows.max(1))).min(max_binding as usize / 4 / dim)).min(items);
+        let part = whole((limit / CUT.min(rows.max(1))).min(max_binding as usize / 4 / dim)).min(items);
         // On the CPU a product whose rows are not whole vec4 is a fifth slower: such a rest gets a part of its own.
-        let ragged = info.software && part == items && items % 4 != 0 && items > 16 * CUT;
-        let part = if ragged { cut(items) } else { part };
-        let chunk = cut((limit / part).min(max_binding as usize / 4 / dim)).min(rows);
+        let ragged = info.software && part == items && !items.is_multiple_of(4) && items > 16 * CUT;
+        let part = if ragged { whole(items) } else { part };
+        let chunk = whole((limit / part).min(max_binding as usize / 4 / dim)).min(rows);
         Plan { rows, items, chunk, part, keep }
     }
 
@@ -214,11 +215,6 @@ impl Pass {
     }
 }
 
-/// Rows `start..start + n` of `x`.
-fn cut(x: &Tensor, start: usize, n: usize) -> Tensor {
-    if n == x.shape()[0] { x.clone() } else { x.row_range(start, n) }
-}
-
 /// On the CPU a workgroup is one subgroup: its barriers cost next to nothing.
 fn threads(gpu: &Gpu) -> [(&'static str, u32); 1] {
     [("THREADS", if gpu.info().software { 8 } else { 256 })]
@@ -252,8 +248,8 @@ mod tests {
                 assert!(4 * 64 * p.part.max(p.chunk) as u64 <= binding, "{p:?}");
                 assert_eq!(p.chunks().map(|c| c.1).sum::<usize>(), rows);
                 assert_eq!(p.parts().map(|c| c.1).sum::<usize>(), items);
-                assert!(p.chunk == rows || p.chunk % CUT == 0);
-                assert!(p.part == items || p.part % CUT == 0);
+                assert!(p.chunk == rows || p.chunk.is_multiple_of(CUT));
+                assert!(p.part == items || p.part.is_multiple_of(CUT));
             }
         }
     }

@@ -29,3 +29,8 @@ pub use top_k::{MAX_K, top_k};
 
 /// Threads per workgroup of the kernels that give one thread to each element.
 pub(crate) const ELEMENTWISE: usize = 256;
+
+/// Rows `start..start + n` of `x`: itself where that is all of it.
+fn cut(x: &crate::tensor::Tensor, start: usize, n: usize) -> crate::tensor::Tensor {
+    if n == x.shape()[0] { x.clone() } else { x.row_range(start, n) }
+}

@@ -1,6 +1,7 @@
 //! What `top_k` and `rank_of` share: scores of a catalogue that are folded as they arise and never stored.
 
-use crate::gpu::{Gpu, Kernel};
+use super::cut;
+use crate::gpu::{Buffer, Gpu, Kernel};
 use crate::kernel;
 use crate::tensor::Tensor;
 
@@ -145,7 +146,7 @@ impl<'a> Scoring<'a> {
         let size = fit.clamp(GROUP, MAX_GROUPS * GROUP);
         (0..self.items).step_by(size).map(move |start| {
             let items = size.min(self.items - start);
-            let part = |x: &Tensor| if items == self.items { x.clone() } else { x.row_range(start, items) };
+            let part = |x: &Tensor| cut(x, start, items);
             let table = part(self.table);
             let bias = self.bias.map_or_else(|| table.clone(), part); // something has to be bound
             Shard { start, items, table, bias }
@@ -176,6 +177,8 @@ impl<'a> Scoring<'a> {
         };
         let info = self.gpu.info();
         let lanes = info.software && info.subgroups && info.subgroup_min >= 8;
+        let aligned = self.dim.is_multiple_of(4);
+        let quad = Tensor::empty(self.gpu, &[4]); // stands in for the table of vec4 that nobody reads
         let consts = [
             ("GROUP", self.group as u32),
             ("COUNT", count),
@@ -191,14 +194,19 @@ impl<'a> Scoring<'a> {
                     16
                 },
             ),
-            ("ALIGNED", u32::from(self.dim.is_multiple_of(4))),
+            ("ALIGNED", u32::from(aligned)),
         ];
         let (kernel, per_workgroup) =
             if lanes { (LANES.with(&consts), LANES_GROUPS * self.group) } else { (TILES.with(&consts[..4]), GROUP) };
         for shard in self.shards() {
             let params = self.params(n, &shard);
-            let buffers: [&crate::gpu::Buffer; 6] =
-                [queries, &shard.table, &shard.bias, mask.unwrap_or(queries), threshold, out];
+            let mut buffers: Vec<&Buffer> =
+                vec![queries, &shard.table, &shard.bias, mask.unwrap_or(queries), threshold, out];
+            if lanes {
+                let four = |x| if aligned { x } else { &quad };
+                buffers.insert(2, four(&shard.table));
+                buffers.insert(1, four(queries));
+            }
             let groups = [shard.items.div_ceil(per_workgroup) as u32, n.div_ceil(TILE) as u32, 1];
             self.gpu.dispatch(kernel, params, &buffers, groups);
         }
@@ -208,9 +216,4 @@ impl<'a> Scoring<'a> {
         let (groups, first, words) = (self.groups(), self.first_item, self.words());
         [queries, shard.items, self.dim, shard.start, groups, first, words].map(|v| v as u32)
     }
-}
-
-/// The part of `x` that belongs to a batch of its rows.
-pub(super) fn batch_of(x: &Tensor, start: usize, n: usize) -> Tensor {
-    if n == x.shape()[0] { x.clone() } else { x.row_range(start, n) }
 }

@@ -1,4 +1,5 @@
-use super::scoring::{Exclusions, Fold, GROUP, Scoring, batch_of};
+use super::cut;
+use super::scoring::{Exclusions, Fold, GROUP, Scoring};
 use crate::gpu::{Gpu, Kernel};
 use crate::kernel;
 use crate::tensor::Tensor;
@@ -42,7 +43,7 @@ pub fn top_k(
     let mask_words = if exclude.is_some() { scoring.words() } else { 0 };
     let bytes = 4 * groups.max(mask_words).max(scoring.group * k.min(groups));
     for (start, n) in scoring.batches(n, bytes) {
-        let part = |x: &Tensor| batch_of(x, start, n);
+        let part = |x: &Tensor| cut(x, start, n);
         let mask = scoring.mask(start, n, None);
         batch(&scoring, &part(queries), mask.as_ref(), k, &part(&scores), &part(&ids));
     }
