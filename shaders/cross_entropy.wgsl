@@ -79,7 +79,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
 }
 
-// No part is empty of all items for good, so the maximum is a number and the exponents are at most 0.
+// The exponents are at most 0. What has seen no item yet has maximum -1e30 and sum 0, and adds nothing.
 fn merged(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
     let top = max(a.x, b.x);
     return vec4(top, a.y * exp(a.x - top) + b.y * exp(b.x - top), a.z + b.z, a.w + b.w);

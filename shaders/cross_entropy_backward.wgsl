@@ -1,6 +1,6 @@
 // Gradient of the loss with respect to the logits, in their place.
 //   dz = dy (softmax(z) - (1 - smoothing) [item = target] - smoothing / n),   softmax(z) = exp(z - lse)
-// One thread per column and a few rows of a workgroup's; bound by memory (on the CPU by exp).
+// One workgroup per row, no barrier; bound by memory (on the CPU by exp).
 const THREADS: u32 = 256u;
 struct Params { rows: u32, items: u32, start: u32, first: u32, total: u32, smoothing: f32 }
 @group(0) @binding(0) var<uniform> params: Params;

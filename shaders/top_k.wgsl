@@ -1,17 +1,18 @@
-// Scores of items for a tile of 16 queries, folded to one number per query and group of 64 items: the best score (for
+// Scores of items for a tile of 16 queries, folded to one number per query and group of items: the best score (for
 // top_k), or how many reach a threshold (for rank_of). The scores themselves are never stored.
 //   score = dot(query, item) + bias, one chain of fma in the order of dim: the same bits wherever it is computed
-// One workgroup per group of 64 items and 16 queries, one thread per item with its 16 sums in registers; 32 columns of
+// One workgroup per 64 items and 16 queries, one thread per item with its 16 sums in registers; 32 columns of
 // both pass through workgroup memory at a time, so that every load is coalesced whatever dim is. Bound by memory.
+const GROUP: u32 = 64u;     // items per group, 16 or 64
 const COUNT: u32 = 0u;      // 1: count scores at or above the threshold; 0: the best score
 const EXCLUDE: u32 = 0u;    // 1: leave out what `mask` has a bit for
 const BIAS: u32 = 0u;
-struct Params { queries: u32, items: u32, dim: u32, start: u32, groups: u32, first: u32 }
+struct Params { queries: u32, items: u32, dim: u32, start: u32, groups: u32, first: u32, words: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> query: array<f32>;                   // [queries, dim]
 @group(0) @binding(2) var<storage, read> table: array<f32>;                   // [items, dim], item `start` first
 @group(0) @binding(3) var<storage, read> bias: array<f32>;                    // [items]
-@group(0) @binding(4) var<storage, read> mask: array<u32>;                    // [queries, 2 groups] of bits
+@group(0) @binding(4) var<storage, read> mask: array<u32>;                    // [queries, words] of bits
 @group(0) @binding(5) var<storage, read> threshold: array<f32>;               // [queries]
 @group(0) @binding(6) var<storage, read_write> folded: array<atomic<u32>>;    // keys [queries, groups]; counts [queries]
 
@@ -24,7 +25,6 @@ var<workgroup> parts: array<f32, 64>;
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) block: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let tile = block.y * 16u;
-    let group = params.start / 64u + block.x;
     let item = block.x * 64u + thread;
     var a0 = vec4(0.0);
     var a1 = vec4(0.0);
@@ -69,6 +69,13 @@ fn main(@builtin(workgroup_id) block: vec3<u32>, @builtin(local_invocation_index
     for (var i = 1u; i < 16u; i++) {
         sum = fold(sum, rows[thread * 16u + i]);
     }
+    if (GROUP == 16u) {
+        let first = block.x * 64u + thread % 4u * 16u;
+        if (tile + thread / 4u < params.queries && first < params.items) {
+            atomicStore(&folded[(tile + thread / 4u) * params.groups + (params.start + first) / 16u], key_of(sum));
+        }
+        return;
+    }
     parts[thread] = sum;
     workgroupBarrier();
     let q = tile + thread;
@@ -78,7 +85,7 @@ fn main(@builtin(workgroup_id) block: vec3<u32>, @builtin(local_invocation_index
         if (COUNT == 1u) {
             atomicAdd(&folded[q], u32(all));
         } else {
-            atomicStore(&folded[q * params.groups + group], key_of(all));
+            atomicStore(&folded[q * params.groups + params.start / 64u + block.x], key_of(all));
         }
     }
 }
@@ -98,7 +105,7 @@ fn worth(score: f32, valid: bool, q: u32, item: u32) -> f32 {
     var take = valid && q < params.queries;
     if (EXCLUDE == 1u && take) {
         let id = params.start + item;
-        take = ((mask[q * 2u * params.groups + id / 32u] >> (id % 32u)) & 1u) == 0u;
+        take = ((mask[q * params.words + id / 32u] >> (id % 32u)) & 1u) == 0u;
     }
     if (COUNT == 1u) {
         if (take) {

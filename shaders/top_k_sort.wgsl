@@ -1,10 +1,11 @@
 // Puts what was selected in order: score descending, then id ascending.
 // One thread per result counts what comes before it; k is at most about a thousand. Bound by cache.
+const GROUP: u32 = 64u;
 struct Params { queries: u32, k: u32, found: u32, chosen: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> index: array<u32>;          // [queries, found] candidates, ascending
 @group(0) @binding(2) var<storage, read> keys: array<u32>;           // [queries, found]
-@group(0) @binding(3) var<storage, read> chosen: array<u32>;         // [queries, chosen] groups of 64 candidates
+@group(0) @binding(3) var<storage, read> chosen: array<u32>;         // [queries, chosen] groups of candidates
 @group(0) @binding(4) var<storage, read_write> scores: array<f32>;   // [queries, k]
 @group(0) @binding(5) var<storage, read_write> ids: array<u32>;      // [queries, k]
 
@@ -28,7 +29,7 @@ fn main(@builtin(workgroup_id) block: vec3<u32>, @builtin(local_invocation_index
     var id = 0xffffffffu;
     if (key != 0u) {
         let candidate = index[q * params.found + i];
-        id = chosen[q * params.chosen + candidate / 64u] * 64u + candidate % 64u;
+        id = chosen[q * params.chosen + candidate / GROUP] * GROUP + candidate % GROUP;
     }
     scores[q * params.k + place] = score_of(key);
     ids[q * params.k + place] = id;

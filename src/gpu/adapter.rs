@@ -55,7 +55,7 @@ impl fmt::Debug for Options {
 }
 
 /// What is known of an adapter, without naming wgpu.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct AdapterInfo {
     pub name: String,
     /// `vulkan`, `metal`, `dx12`, …

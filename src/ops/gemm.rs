@@ -166,7 +166,7 @@ fn in_pieces(
 }
 
 /// `y = Σ parts[s]` (`+ y`), in the order of `s`.
-fn add_parts(gpu: &Gpu, parts: &Tensor, y: &Tensor, accumulate: bool) {
+pub(super) fn add_parts(gpu: &Gpu, parts: &Tensor, y: &Tensor, accumulate: bool) {
     let (width, n) = (width(y.len()), y.len() / width(y.len()));
     let consts = [("ACCUMULATE", u32::from(accumulate)), ("WIDTH", width as u32)];
     gpu.dispatch(SUM.with(&consts), [n as u32, parts.shape()[0] as u32], &[parts, y], n.div_ceil(ELEMENTWISE));

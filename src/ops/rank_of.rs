@@ -1,4 +1,5 @@
-use super::scoring::{Exclusions, Fold, Scoring, batch_of};
+use super::cut;
+use super::scoring::{Exclusions, Fold, Scoring};
 use crate::gpu::{Gpu, Kernel};
 use crate::kernel;
 use crate::tensor::Tensor;
@@ -28,9 +29,9 @@ pub fn rank_of(
     let (n, _) = queries.rows();
     targets.expect_shape("rank_of: targets", &[n]);
     let (ranks, threshold) = (Tensor::zeros(gpu, &[n]), Tensor::empty(gpu, &[n]));
-    let bytes = if exclude.is_some() { 8 * scoring.groups() } else { 4 };
+    let bytes = if exclude.is_some() { 4 * scoring.words() } else { 4 };
     for (start, n) in scoring.batches(n, bytes) {
-        let part = |x: &Tensor| batch_of(x, start, n);
+        let part = |x: &Tensor| cut(x, start, n);
         let (queries, targets, threshold) = (part(queries), part(targets), part(&threshold));
         let consts = [("BIAS", u32::from(bias.is_some()))];
         for shard in scoring.shards() {

@@ -1,6 +1,7 @@
 //! What `top_k` and `rank_of` share: scores of a catalogue that are folded as they arise and never stored.
 
-use crate::gpu::{Gpu, Kernel};
+use super::cut;
+use crate::gpu::{Buffer, Gpu, Kernel};
 use crate::kernel;
 use crate::tensor::Tensor;
 
@@ -8,12 +9,12 @@ static TILES: Kernel = kernel!("top_k");
 static LANES: Kernel = kernel!("top_k_lanes");
 static MASK: Kernel = kernel!("top_k_mask");
 
-/// Items per group: what one fold covers. The shaders count on it.
+/// Items of one workgroup on GPUs, and the largest group: what one fold covers.
 pub(super) const GROUP: usize = 64;
 /// Queries that share the reading of an item.
 const TILE: usize = 16;
-/// Items of one workgroup of the kernel for drivers on the CPU.
-const LANES_ITEMS: usize = 512;
+/// Groups of one workgroup of the kernel for drivers on the CPU.
+const LANES_GROUPS: usize = 8;
 /// Queries at which a batch may be cut: rows of any length start at a multiple of 256 bytes there.
 const CUT: usize = 64;
 /// Memory for one batch of queries; more queries take several batches.
@@ -68,6 +69,8 @@ pub(super) struct Scoring<'a> {
     pub first_item: usize,
     pub items: usize,
     pub dim: usize,
+    /// Items per group, 16 or 64.
+    pub group: usize,
 }
 
 /// Rows `start..start + items` of the table, as much as one binding takes, with their biases.
@@ -108,18 +111,34 @@ impl<'a> Scoring<'a> {
         if let Some(lists) = exclude {
             assert!(lists.len() == n, "{op}: {} exclusion lists for {n} queries", lists.len());
         }
-        Scoring { gpu, table, bias, exclude, first_item, items, dim }
+        Scoring { gpu, table, bias, exclude, first_item, items, dim, group: GROUP }
     }
 
     pub fn groups(&self) -> usize {
-        self.items.div_ceil(GROUP)
+        self.items.div_ceil(self.group)
+    }
+
+    /// Words of 32 bits per query in a mask.
+    pub fn words(&self) -> usize {
+        self.items.div_ceil(GROUP) * 2
     }
 
     /// Cuts `n` queries into batches `(start, queries)` that need at most about [`BATCH_BYTES`] at `bytes` a query.
-    pub fn batches(&self, n: usize, bytes: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
-        let memory = BATCH_BYTES.min(self.gpu.info().max_binding as usize);
-        let size = (memory / bytes / CUT * CUT).clamp(CUT, MAX_GROUPS / CUT * CUT);
-        (0..n).step_by(size).map(move |start| (start, size.min(n - start)))
+    pub fn batches(&self, n: usize, bytes: usize) -> Vec<(usize, usize)> {
+        let binding = self.gpu.info().max_binding as usize;
+        let most = (BATCH_BYTES.min(binding) / bytes / CUT * CUT).clamp(CUT, MAX_GROUPS / CUT * CUT);
+        let (mut list, mut start) = (Vec::new(), 0);
+        while start < n {
+            let mut size = most.min(n - start);
+            // A batch's lists of ids have to fit a binding, too.
+            let ids = |size: usize| self.exclude.map_or(0, |e| (e.ends[start + size] - e.ends[start]) as usize + CUT);
+            while size > CUT && 4 * ids(size) > binding {
+                size = (size / 2).next_multiple_of(CUT);
+            }
+            list.push((start, size));
+            start += size;
+        }
+        list
     }
 
     pub fn shards(&self) -> impl Iterator<Item = Shard> + '_ {
@@ -127,22 +146,22 @@ impl<'a> Scoring<'a> {
         let size = fit.clamp(GROUP, MAX_GROUPS * GROUP);
         (0..self.items).step_by(size).map(move |start| {
             let items = size.min(self.items - start);
-            let part = |x: &Tensor| if items == self.items { x.clone() } else { x.row_range(start, items) };
+            let part = |x: &Tensor| cut(x, start, items);
             let table = part(self.table);
             let bias = self.bias.map_or_else(|| table.clone(), part); // something has to be bound
             Shard { start, items, table, bias }
         })
     }
 
-    /// Bits of what queries `start..start + n` exclude, `[n, 2 groups]`; what `keep` names for a query stays in.
+    /// Bits of what queries `start..start + n` exclude, `[n, words]`; what `keep` names for a query stays in.
     pub fn mask(&self, start: usize, n: usize, keep: Option<&Tensor>) -> Option<Tensor> {
         let lists = self.exclude?;
-        let mask = Tensor::zeros(self.gpu, &[n, 2 * self.groups()]);
+        let mask = Tensor::zeros(self.gpu, &[n, self.words()]);
         // Only the ids of this batch: those of all queries may exceed a binding.
         let (begin, end) = (lists.ends[start] as usize / CUT * CUT, lists.ends[start + n] as usize);
         let ids = if end > begin { lists.ids.row_range(begin, end - begin) } else { lists.ids.clone() };
         let offsets = lists.offsets.row_range(start, n + 1);
-        let params = [n as u32, begin as u32, self.groups() as u32, self.items as u32];
+        let params = [n as u32, begin as u32, self.words() as u32, self.items as u32];
         let keeping = [("KEEP", u32::from(keep.is_some()))];
         let keep = keep.unwrap_or(&offsets);
         self.gpu.dispatch(MASK.with(&keeping), params, &[&offsets, &ids, keep, &mask], n);
@@ -158,29 +177,43 @@ impl<'a> Scoring<'a> {
         };
         let info = self.gpu.info();
         let lanes = info.software && info.subgroups && info.subgroup_min >= 8;
+        let aligned = self.dim.is_multiple_of(4);
+        let quad = Tensor::empty(self.gpu, &[4]); // stands in for the table of vec4 that nobody reads
         let consts = [
+            ("GROUP", self.group as u32),
             ("COUNT", count),
             ("EXCLUDE", u32::from(mask.is_some())),
             ("BIAS", u32::from(self.bias.is_some())),
-            ("ALIGNED", u32::from(self.dim.is_multiple_of(4))),
+            (
+                "QUERIES",
+                if n <= 4 {
+                    4
+                } else if n <= 8 {
+                    8
+                } else {
+                    16
+                },
+            ),
+            ("ALIGNED", u32::from(aligned)),
         ];
-        let (kernel, per_group) =
-            if lanes { (LANES.with(&consts), LANES_ITEMS) } else { (TILES.with(&consts[..3]), GROUP) };
+        let (kernel, per_workgroup) =
+            if lanes { (LANES.with(&consts), LANES_GROUPS * self.group) } else { (TILES.with(&consts[..4]), GROUP) };
         for shard in self.shards() {
             let params = self.params(n, &shard);
-            let buffers: [&crate::gpu::Buffer; 6] =
-                [queries, &shard.table, &shard.bias, mask.unwrap_or(queries), threshold, out];
-            let groups = [shard.items.div_ceil(per_group) as u32, n.div_ceil(TILE) as u32, 1];
+            let mut buffers: Vec<&Buffer> =
+                vec![queries, &shard.table, &shard.bias, mask.unwrap_or(queries), threshold, out];
+            if lanes {
+                let four = |x| if aligned { x } else { &quad };
+                buffers.insert(2, four(&shard.table));
+                buffers.insert(1, four(queries));
+            }
+            let groups = [shard.items.div_ceil(per_workgroup) as u32, n.div_ceil(TILE) as u32, 1];
             self.gpu.dispatch(kernel, params, &buffers, groups);
         }
     }
 
-    pub fn params(&self, queries: usize, shard: &Shard) -> [u32; 6] {
-        [queries, shard.items, self.dim, shard.start, self.groups(), self.first_item].map(|v| v as u32)
+    pub fn params(&self, queries: usize, shard: &Shard) -> [u32; 7] {
+        let (groups, first, words) = (self.groups(), self.first_item, self.words());
+        [queries, shard.items, self.dim, shard.start, groups, first, words].map(|v| v as u32)
     }
-}
-
-/// The part of `x` that belongs to a batch of its rows.
-pub(super) fn batch_of(x: &Tensor, start: usize, n: usize) -> Tensor {
-    if n == x.shape()[0] { x.clone() } else { x.row_range(start, n) }
 }

@@ -181,6 +181,28 @@ pub fn top_k(
     queries.chunks_exact(dim).zip(excluded).map(best).collect()
 }
 
+/// Place of each query's target among all items by score, ties before it: 1 and the number of other items, not in
+/// `excluded[query]` and not below `first_item`, whose score is at least its own. 0 for a target that is no item.
+pub fn rank_of(
+    queries: &[f64],
+    table: &[f64],
+    bias: Option<&[f64]>,
+    targets: &[u32],
+    excluded: &[Vec<u32>],
+    first_item: usize,
+) -> Vec<u32> {
+    let dim = queries.len() / targets.len();
+    let items = first_item as u32..(table.len() / dim) as u32;
+    let score = |q: usize, i: u32| {
+        inner(&queries[q * dim..][..dim], &table[i as usize * dim..][..dim]) + bias.map_or(0.0, |b| b[i as usize])
+    };
+    let rank = |(q, target): (usize, &u32)| {
+        let before = |i: &u32| i != target && !excluded[q].contains(i) && score(q, *i) >= score(q, *target);
+        if items.contains(target) { 1 + items.clone().filter(before).count() as u32 } else { 0 }
+    };
+    targets.iter().enumerate().map(rank).collect()
+}
+
 /// Central differences of `f` at `x`, for the elements `indices`.
 pub fn gradient(f: &dyn Fn(&[f64]) -> f64, x: &[f64], indices: &[usize]) -> Vec<f64> {
     const STEP: f64 = 1e-5;

@@ -9,7 +9,7 @@ const FULL: CrossEntropy = CrossEntropy { smoothing: 0.1, first_item: 1, ..PLAIN
 #[test]
 fn shapes() {
     for (rows, items) in [(1, 1), (1, 7), (5, 8), (3, 9), (33, 63), (31, 64), (65, 65), (17, 257), (257, 30)] {
-        for dim in [1, 4, 33] {
+        for dim in [1, 33] {
             assert_ok(cross_entropy(gpu(), [rows, items, dim], false, PLAIN));
             if items > 1 {
                 assert_ok(cross_entropy(gpu(), [rows, items, dim], true, FULL));
@@ -159,8 +159,6 @@ fn broken_kernels_are_noticed() {
     assert_noticed(cross_entropy(&merge, shape, true, PLAIN));
     let target = broken("cross_entropy_backward", "logits[base + at] -=", "logits[base + at] +=");
     assert_noticed(cross_entropy(&target, shape, true, PLAIN));
-    let tail = broken("cross_entropy_backward_bias", "for (; row < end; row++)", "for (; row + 1u < end; row++)");
-    assert_noticed(cross_entropy(&tail, [21, 300, 8], true, PLAIN));
     let parts = broken("cross_entropy", "if (params.start > 0u)", "if (false)");
     assert_noticed(cross_entropy(&parts, [70, 300, 8], true, CrossEntropy { budget_bytes: 16 << 10, ..FULL }));
 }

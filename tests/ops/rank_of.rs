@@ -55,14 +55,15 @@ fn equal_vectors_tie_exactly() {
         };
         let copies = |kind: usize| (items - kind).div_ceil(kinds) as u32;
         let ranks: Vec<Vec<u32>> = (0..kinds).map(place).collect();
-        for q in 0..queries {
+        let at = |q: usize| -> Vec<u32> { ranks.iter().map(|of_kind| of_kind[q]).collect() };
+        for (q, ranks) in (0..queries).map(|q| (q, at(q))) {
             // The pessimistic rank of a kind is the number of items of this kind and of all better ones.
             let mut order: Vec<usize> = (0..kinds).collect();
-            order.sort_by_key(|kind| ranks[*kind][q]);
+            order.sort_by_key(|kind| ranks[*kind]);
             let mut sum = 0;
             for kind in order {
                 sum += copies(kind);
-                assert_eq!(ranks[kind][q], sum, "query {q}, dim {dim}");
+                assert_eq!(ranks[kind], sum, "query {q}, dim {dim}");
             }
         }
     }
