@@ -35,14 +35,15 @@ pub fn render(report: &Report) -> String {
         out += &section("How good it is", &scores::caption(&report.scores), &body);
     }
     if !report.curves.is_empty() {
-        let caption = "Lower is better on the left, higher on the right; the ring is each model’s best epoch.";
+        let caption = "A lower loss and a higher NDCG@10 are better; the ring is each model’s best epoch.";
         let body = lines::learning(&report.curves) + &tables::learning(&report.curves);
         out += &section("How it learned", caption, &body);
     }
     out += &biases(report);
     if !report.map.places.is_empty() {
         let caption = format!(
-            "Before choosing the next place for {}, the model looks back: large circles are the visits that count.",
+            "The larger a circle, the more attention the visits to that place get when the model chooses the next \
+             one for {}.",
             report.map.person
         );
         out += &section("Where it looks", &caption, &map::map(&report.map));

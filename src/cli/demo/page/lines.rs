@@ -124,7 +124,8 @@ pub fn bias(id: &str, title: &str, (scale, label): (Scale, &str), curve: &BiasCu
     let mut entries = vec![(Look::Truth, curve.planted.label.clone())];
     for (i, learned) in curve.learned.iter().enumerate() {
         lines.push((Look::Series(i), centred(learned)));
-        entries.push((Look::Series(i), format!("{} (r = {})", learned.label, num(likeness(curve, learned), 2))));
+        entries
+            .push((Look::Series(i), format!("{} (r\u{a0}=\u{a0}{})", learned.label, num(likeness(curve, learned), 2))));
     }
     let desc = format!("The planted curve and {} learned ones; the numbers are in the table below.", entries.len() - 1);
     let about = Chart { id, title, desc: &desc, x: (scale, label), y: "log-weight, mean 0", ring_best: false };

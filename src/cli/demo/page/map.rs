@@ -167,7 +167,7 @@ fn free_spot((x, y): (f64, f64), height: f64, taken: &[(f64, f64)]) -> (f64, f64
     let clearance =
         |(tx, ty): (f64, f64)| taken.iter().map(|(ox, oy)| (tx - ox).hypot(ty - oy)).fold(f64::MAX, f64::min);
     let mut best = ((x, y), f64::MIN);
-    for radius in [15.0, 22.0, 30.0] {
+    for radius in [17.0, 23.0, 31.0] {
         for turn in 0..8 {
             let angle = f64::from(turn) * std::f64::consts::FRAC_PI_4;
             let spot = (x + radius * angle.cos(), y + radius * angle.sin());
@@ -200,10 +200,7 @@ fn legend(shown: &MapPicture) -> String {
         format!("<li><svg class=\"mark\" viewBox=\"-12 -12 24 24\" aria-hidden=\"true\">{body}</svg>{label}</li>\n")
     };
     let mut out = String::from("<ul class=\"legend tall\">\n");
-    out += &key(
-        "<circle class=\"attention\" r=\"10\" fill-opacity=\"0.3\"/>",
-        "visited before: the larger, the more attention all visits to it get",
-    );
+    out += &key("<circle class=\"attention\" r=\"10\" fill-opacity=\"0.3\"/>", "visited before, sized by attention");
     out += &key("<path class=\"last\" d=\"M0-7L7 0 0 7-7 0Z\"/>", "where they are now");
     out += &key("<circle class=\"pick\" r=\"6\"/>", "recommended, numbered from the best");
     if shown.next.is_some() {

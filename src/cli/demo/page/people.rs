@@ -25,15 +25,16 @@ fn card(person: &Person) -> String {
     let next = &person.next;
     let _ = write!(
         out,
-        "</ol>\n<p class=\"came\"><span class=\"star\">★</span> Really next, {}: <b>{}</b> ({}), the model’s number {}.</p>\n",
+        "</ol>\n<p class=\"came\"><span class=\"star\">★</span> Really next, {}: <b>{}</b> ({}), the \
+         model’s number {}.</p>\n",
         esc(&next.visit.when),
         esc(&next.visit.place),
         esc(&next.visit.kind),
         next.model_rank
     );
-    out += "</div>\n<div>\n<h4>Recommended next</h4>\n<div class=\"scroll\"><table class=\"picks\">\n<thead><tr><th></th>\
-            <th>place</th><th class=\"n\">away</th><th class=\"n\">chance</th><th class=\"n\">true rank</th></tr>\
-            </thead>\n<tbody>\n";
+    out += "</div>\n<div>\n<h4>Recommended next</h4>\n<div class=\"scroll\"><table class=\"picks\">\n<thead>\
+            <tr><th></th><th>place</th><th class=\"n\">away</th><th class=\"n\">chance</th>\
+            <th class=\"n\">true rank</th></tr></thead>\n<tbody>\n";
     let most = person.recommendations.iter().map(|r| r.probability).fold(0.0, f64::max);
     for (i, recommendation) in person.recommendations.iter().enumerate() {
         out += &row(i + 1, recommendation, most);

@@ -62,8 +62,8 @@ pub fn charts(scores: &[Score]) -> String {
 }
 
 fn bars(id: &str, title: &str, scores: &[Score], of: fn(&Score) -> Measured) -> String {
-    const LEFT: f64 = 158.0;
-    const RIGHT: f64 = 404.0;
+    const LEFT: f64 = 170.0;
+    const RIGHT: f64 = 402.0;
     const ROW: f64 = 34.0;
     let height = ROW * scores.len() as f64 + 34.0;
     let bottom = height - 26.0;
