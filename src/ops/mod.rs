@@ -83,6 +83,8 @@ pub(crate) fn lanes(gpu: &Gpu) -> u32 {
 pub(crate) fn pieces(gpu: &Gpu, rows: usize, dim: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
     let fit = (gpu.info().max_binding as usize / (4 * dim.max(1)) / 64 * 64).max(64);
     (0..rows).step_by(fit).map(move |first| (first, fit.min(rows - first)))
+}
+
 /// Rows `start..start + n` of `x`: itself where that is all of it.
 fn cut(x: &crate::tensor::Tensor, start: usize, n: usize) -> crate::tensor::Tensor {
     if n == x.shape()[0] { x.clone() } else { x.row_range(start, n) }
