@@ -45,6 +45,11 @@ pub fn add(a: &[f64], b: &[f64]) -> Vec<f64> {
     a.iter().zip(b).map(|(a, b)| a + b).collect()
 }
 
+/// `b` added to each row of `x`.
+pub fn add_broadcast(x: &[f64], b: &[f64]) -> Vec<f64> {
+    x.chunks_exact(b.len()).flat_map(|row| add(row, b)).collect()
+}
+
 pub fn scale(x: &[f64], factor: f64) -> Vec<f64> {
     x.iter().map(|x| x * factor).collect()
 }

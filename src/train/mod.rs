@@ -173,8 +173,14 @@ impl<'a> Trainer<'a> {
         self.end_epoch(batches.len())
     }
 
-    /// One step on one batch; the loss stays on the device.
-    fn step(&self, rows: &[&Stretch], total: u64) -> Tensor {
+    /// The rows that an epoch trains on.
+    pub fn stretches(&self) -> &[Stretch] {
+        &self.stretches
+    }
+
+    /// One step on one batch of them, at the learning rate of the current step of `total`; the loss stays on the device.
+    /// [`Trainer::run`] calls it and counts; on its own it counts nothing.
+    pub fn step(&self, rows: &[&Stretch], total: u64) -> Tensor {
         let gpu = self.model.gpu().clone();
         let key = (self.options.seed, self.state.step);
         let (batch, targets) = training_batch(&self.model, self.dataset, rows, self.like, key);
