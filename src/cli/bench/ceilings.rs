@@ -8,12 +8,14 @@ use serde::Serialize;
 static FMA: Kernel = kernel!("bench_fma");
 /// As in the shader: threads of a group, multiply-adds of a thread.
 const THREADS: usize = 64;
-const FLOPS_PER_THREAD: usize = 4096 * 8 * 2;
+const FLOPS_PER_THREAD: usize = 512 * 8 * 12 * 2;
 
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Ceilings {
     /// Bytes read and written by a large copy, 10⁹ per second.
     pub copy_gbps: f64,
+    /// Bytes read by a kernel that writes almost nothing, 10⁹ per second. A CPU reads before it writes: copies cost it more.
+    pub read_gbps: f64,
     /// Multiplications and additions of multiply-adds in registers, 10⁹ per second.
     pub fma_gflops: f64,
     /// Host and device time of one tiny dispatch among many.
@@ -28,6 +30,7 @@ impl Ceilings {
     pub fn measure(gpu: &Gpu) -> Result<Ceilings> {
         Ok(Ceilings {
             copy_gbps: copy(gpu)?,
+            read_gbps: read(gpu)?,
             fma_gflops: fma(gpu)?,
             dispatch_us: tiny(gpu, 512, |_| ())?,
             submit_us: tiny(gpu, 64, Gpu::flush)?,
@@ -37,14 +40,18 @@ impl Ceilings {
         })
     }
 
+    fn memory_gbps(&self) -> f64 {
+        self.copy_gbps.max(self.read_gbps)
+    }
+
     /// Seconds below which nothing that computes `flops` and moves `bytes` can go.
     pub fn floor(&self, flops: f64, bytes: f64) -> f64 {
-        (flops / self.fma_gflops).max(bytes / self.copy_gbps) * 1e-9
+        (flops / self.fma_gflops).max(bytes / self.memory_gbps()) * 1e-9
     }
 
     /// Which of the two it is.
     pub fn bound(&self, flops: f64, bytes: f64) -> &'static str {
-        if flops / self.fma_gflops > bytes / self.copy_gbps { "arithmetic" } else { "memory" }
+        if flops / self.fma_gflops > bytes / self.memory_gbps() { "arithmetic" } else { "memory" }
     }
 }
 
@@ -54,10 +61,21 @@ fn best(gpu: &Gpu, run: &mut dyn FnMut()) -> Result<f64> {
     (0..7).try_fold(f64::INFINITY, |least, _| Ok(least.min(host(gpu, run)?)))
 }
 
-/// Far beyond any cache, and within one binding.
-fn copy(gpu: &Gpu) -> Result<f64> {
+/// Bytes far beyond any cache, and within one binding.
+fn large(gpu: &Gpu) -> usize {
     let largest = if gpu.info().software { 128 << 20 } else { 512 << 20 };
-    let bytes = gpu.info().max_binding.min(largest) as usize / 256 * 256;
+    gpu.info().max_binding.min(largest) as usize / 256 * 256
+}
+
+fn read(gpu: &Gpu) -> Result<f64> {
+    let bytes = large(gpu) / 2;
+    let [a, b] = [0.0, 1.0].map(|value| Tensor::full(gpu, &[bytes / 256, 64], value));
+    let seconds = best(gpu, &mut || drop(ops::dot(&mut Tape::off(), &a, &b)))?;
+    Ok(2.0 * bytes as f64 / seconds * 1e-9)
+}
+
+fn copy(gpu: &Gpu) -> Result<f64> {
+    let bytes = large(gpu);
     let x = Tensor::zeros(gpu, &[bytes / 4]);
     let seconds = best(gpu, &mut || drop(ops::scale(&mut Tape::off(), &x, 1.0)))?;
     Ok(2.0 * bytes as f64 / seconds * 1e-9)

@@ -7,9 +7,16 @@ pub fn text(results: &Results) -> String {
     let c = &results.ceilings;
     let clock = if results.timestamps { "device time by timestamps" } else { "host time, for lack of timestamps" };
     let mut text = format!(
-        "{}, driver {}\nceilings: copy {:.1} GB/s, multiply-add {:.1} GFLOP/s, dispatch {:.1} us, \
-         submit {:.1} us, round trip {:.1} us\nops: medians of {clock}; percent of the ceiling that bounds them\n\n",
-        results.adapter, results.driver, c.copy_gbps, c.fma_gflops, c.dispatch_us, c.submit_us, c.round_trip_us
+        "{}, driver {}\nceilings: copy {:.1} GB/s, read {:.1} GB/s, multiply-add {:.1} GFLOP/s, dispatch {:.1} us, \
+         submit {:.1} us, round trip {:.1} us\nops: medians of {clock}; percent of the ceiling that bounds them (more than 100: a cache)\n\n",
+        results.adapter,
+        results.driver,
+        c.copy_gbps,
+        c.read_gbps,
+        c.fma_gflops,
+        c.dispatch_us,
+        c.submit_us,
+        c.round_trip_us
     );
     let _ = writeln!(
         text,

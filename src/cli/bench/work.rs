@@ -186,7 +186,7 @@ fn embedding(gpu: &Gpu, rows: usize, n: usize) -> Work {
     let (table, mut rng) = (random(gpu, &[rows, 64]), Rng::new(7));
     let ids: Vec<u32> = (0..n).map(|_| rng.below(rows) as u32).collect();
     let ids = Ids::new(gpu, &ids, &[n], rows);
-    let (forward, backward) = (2 * n * 64, (n + rows) * 64);
+    let (forward, backward) = ((n + n.min(rows)) * 64, (n + rows) * 64);
     let op = move |tape: &mut Tape| ops::embedding(tape, &table, &ids, None);
     Work::new([0, n * 64], [forward, forward + backward], op).with_gradient()
 }
