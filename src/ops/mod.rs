@@ -6,14 +6,14 @@
 mod adamw;
 mod add;
 mod add_broadcast;
+mod attention;
+mod attention_pool;
 mod bce_with_logits;
 mod clip_grad_norm;
+mod cross_entropy;
 mod dot;
 mod dropout;
 mod embedding;
-mod attention;
-mod cross_entropy;
-mod attention_pool;
 mod fill;
 pub(crate) mod gemm;
 mod gru;
@@ -22,27 +22,27 @@ mod layer_norm;
 mod linear;
 mod matmul;
 mod mean;
-mod scale;
-mod sum_rows;
-mod spacetime;
 mod rank_of;
+mod scale;
 mod scoring;
+mod spacetime;
+mod sum_rows;
 mod top_k;
 
 pub use adamw::{AdamW, Update, adamw, adamw_all};
 pub use add::add;
 pub(crate) use add::sum_of;
 pub use add_broadcast::add_broadcast;
+pub use attention::{Attention, attention, attention_weights};
+pub use attention_pool::attention_pool;
 pub use bce_with_logits::bce_with_logits;
 pub use clip_grad_norm::clip_grad_norm;
+pub use cross_entropy::{CrossEntropy, IGNORE, cross_entropy};
 pub use dot::dot;
 #[cfg(feature = "check")]
 pub(crate) use dot::dot_by;
 pub use dropout::dropout;
 pub use embedding::embedding;
-pub use attention::{Attention, attention, attention_weights};
-pub use cross_entropy::{CrossEntropy, IGNORE, cross_entropy};
-pub use attention_pool::attention_pool;
 pub use fill::fill;
 #[allow(unused_imports)] // for ops that multiply inside
 pub(crate) use gemm::{Layout, gemm};
@@ -58,9 +58,9 @@ pub use scale::scale;
 pub(crate) use sum_rows::{block_of, sum_rows};
 
 use crate::gpu::Gpu;
-pub use spacetime::{BiasLayout, Moment, SpaceTime};
 pub use rank_of::rank_of;
 pub use scoring::Exclusions;
+pub use spacetime::{BiasLayout, Moment, SpaceTime};
 pub use top_k::{MAX_K, top_k};
 
 /// Threads per workgroup of the kernels that give one thread to each element.

@@ -2,17 +2,17 @@
 //! and a write behind the end of any tensor is an error. `DESIREPATH_CHECKED=1` and `DESIREPATH_LIMITS=webgpu` run the
 //! same suite with checked shaders and under WebGPU's default limits.
 
+mod attention;
+mod cross_entropy;
 mod elementwise;
 mod embedding;
 mod gru;
 mod norm;
 mod optimizer;
 mod product;
-mod reduce;
-mod cross_entropy;
 mod rank_of;
+mod reduce;
 mod top_k;
-mod attention;
 
 use desirepath::check::Report;
 use desirepath::{Gpu, Options, Result};
