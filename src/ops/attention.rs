@@ -21,8 +21,8 @@ static PAD: Kernel = kernel!("attention_pad");
 const THREADS: usize = 64;
 /// The sums of the table's gradient are taken in so many parts, then added.
 const PARTS: usize = 32;
-/// Workgroups that keep a device busy; more would only cost memory for their tables.
-const BUSY: usize = 32;
+/// Workgroups that keep a processor or a GPU busy; more would only cost memory for their tables.
+const BUSY: [usize; 2] = [32, 512];
 
 /// What [`attention`] does besides the products.
 #[derive(Debug, Clone, Copy)]
@@ -222,7 +222,7 @@ impl Call {
         let (rows, lanes) = if subgroups { (16, 8) } else { (THREADS, THREADS) };
         let tiles = self.len.div_ceil(rows);
         let groups = match wants_table {
-            true => BUSY.div_ceil(pairs.max(1)).clamp(1, tiles.max(1)),
+            true => BUSY[usize::from(!gpu.info().software)].div_ceil(pairs.max(1)).clamp(1, tiles.max(1)),
             false => tiles,
         };
         let bins = self.bins(gpu, groups * lanes, wants_table);
