@@ -2,9 +2,9 @@
 //! and a write behind the end of any tensor is an error. `DESIREPATH_CHECKED=1` and `DESIREPATH_LIMITS=webgpu` run the
 //! same suite with checked shaders and under WebGPU's default limits.
 
-mod gru;
 mod elementwise;
 mod embedding;
+mod gru;
 mod norm;
 mod optimizer;
 mod product;
