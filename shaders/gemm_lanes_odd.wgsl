@@ -1,5 +1,6 @@
 // Matrix product on software adapters for any number of columns. See shared/gemm_lanes.wgsl.
 //   y = activation(a b + bias) + residual
+// include: gemm_load
 // include: gemm_lanes
 // include: activation
 @group(0) @binding(6) var<storage, read> residual: array<f32>;   // [m, n]

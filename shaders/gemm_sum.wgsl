@@ -1,11 +1,13 @@
 // Second half of a matrix product that was split along k: the sum of the parts, always in the same order.
 //   y = sum_s parts[s] (+ y)
-// One thread per element; bound by memory.
+// One thread per Element; bound by memory.
 const ACCUMULATE: u32 = 0u;
 struct Params { n: u32, splits: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> parts: array<f32>;      // [splits, n]
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;    // [n]
+@group(0) @binding(1) var<storage, read> parts: array<Element>;      // [splits, n]
+@group(0) @binding(2) var<storage, read_write> y: array<Element>;    // [n]
+
+// include: element
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -14,7 +16,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     if (i >= params.n) {
         return;
     }
-    var sum = 0.0;
+    var sum = Element();
     if (ACCUMULATE == 1u) {
         sum = y[i];
     }

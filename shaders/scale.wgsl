@@ -1,9 +1,11 @@
 // y = x * factor.
-// One thread per element; bound by memory.
+// One thread per Element; bound by memory.
 struct Params { n: u32, factor: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;          // [n]
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;    // [n]
+@group(0) @binding(1) var<storage, read> x: array<Element>;          // [n]
+@group(0) @binding(2) var<storage, read_write> y: array<Element>;    // [n]
+
+// include: element
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,

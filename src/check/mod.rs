@@ -4,6 +4,12 @@
 //! benchmark (verified before timed).
 
 pub mod catalogue;
+pub mod elementwise;
+pub mod embedding;
+pub mod norm;
+pub mod optimizer;
+pub mod product;
+pub mod reduce;
 
 use crate::error::Result;
 use crate::gpu::Gpu;

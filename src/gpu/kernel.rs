@@ -39,19 +39,26 @@ macro_rules! kernel {
 
 /// Text that several shaders share, taken in by a line `// include: <name>`.
 const SHARED: &[(&str, &str)] = &[
+    ("element", include_str!("../../shaders/shared/element.wgsl")),
+    ("element4", include_str!("../../shaders/shared/element4.wgsl")),
     ("random", include_str!("../../shaders/shared/random.wgsl")),
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("spacetime", include_str!("../../shaders/shared/spacetime.wgsl")),
+    ("gemm_load", include_str!("../../shaders/shared/gemm_load.wgsl")),
+    ("gemm_registers", include_str!("../../shaders/shared/gemm_registers.wgsl")),
+    ("gemm_store4", include_str!("../../shaders/shared/gemm_store4.wgsl")),
     ("gemm_lanes", include_str!("../../shaders/shared/gemm_lanes.wgsl")),
     ("gemm_store", include_str!("../../shaders/shared/gemm_store.wgsl")),
     ("score_key", include_str!("../../shaders/shared/score_key.wgsl")),
 ];
 
 /// The WGSL that the device sees: shared text put in, and each `const NAME: u32 = …;` of `consts` given its value.
+/// With `WIDTH` 4 the text `element4` stands in for `element`: the same kernel on `vec4<f32>`.
 ///
 /// # Panics
 /// When the source includes what does not exist or lacks a constant.
 pub fn compose(kernel: &Kernel, consts: &[(&str, u32)]) -> String {
+    let four = consts.contains(&("WIDTH", 4));
     let mut text = String::with_capacity(kernel.source.len() + 1024);
     for line in kernel.source.lines() {
         let Some(name) = line.strip_prefix("// include: ") else {
@@ -59,7 +66,8 @@ pub fn compose(kernel: &Kernel, consts: &[(&str, u32)]) -> String {
             text.push('\n');
             continue;
         };
-        let shared = SHARED.iter().find(|(n, _)| *n == name.trim());
+        let name = if four && name.trim() == "element" { "element4" } else { name.trim() };
+        let shared = SHARED.iter().find(|(n, _)| *n == name);
         text.push_str(shared.unwrap_or_else(|| panic!("{}: no shared shader text named {name}", kernel.name)).1);
     }
     for (name, value) in consts {

@@ -200,6 +200,7 @@ impl Gpu {
         });
         if self.inner.options.guard && !buffer.raw.failed {
             self.poison(&buffer);
+            self.inner.pool.watch(&buffer);
         }
         buffer
     }

@@ -128,11 +128,14 @@ impl Pool {
         let Free { buffer, id, used } = free;
         let raw =
             Arc::new(Raw { buffer, id, capacity, used: AtomicU64::new(used), failed, pool: Arc::downgrade(self) });
-        if self.guard && !failed {
-            books.alive.retain(|w| w.strong_count() > 0);
-            books.alive.push(Arc::downgrade(&raw));
-        }
         Buffer { raw, offset: 0, len: bytes }
+    }
+
+    /// Guard mode: from now on the tail of `buffer` is looked at. Only once it is poisoned: other threads look too.
+    pub fn watch(&self, buffer: &Buffer) {
+        let mut books = self.books.lock().expect("pool lock");
+        books.alive.retain(|w| w.strong_count() > 0);
+        books.alive.push(Arc::downgrade(&buffer.raw));
     }
 
     fn give_back(&self, raw: &Raw) {

@@ -1,4 +1,4 @@
-use super::ELEMENTWISE;
+use super::{ELEMENTWISE, pieces, width};
 use crate::gpu::Kernel;
 use crate::kernel;
 use crate::tape::Tape;
@@ -22,9 +22,15 @@ pub fn add(tape: &mut Tape, a: &Tensor, b: &Tensor) -> Tensor {
     y
 }
 
-/// `a + b` without a tape; the shape is that of `a`.
+/// `a + b` without a tape; the shape is that of `a`. In pieces, because gradients of large tables come here.
 pub(crate) fn sum_of(a: &Tensor, b: &Tensor) -> Tensor {
     let y = Tensor::empty(a.gpu(), a.shape());
-    a.gpu().dispatch(&ADD, a.len() as u32, &[a, b, &y], a.len().div_ceil(ELEMENTWISE));
+    let [flat_a, flat_b, flat_y] = [a, b, &y].map(|x| x.reshape(&[x.len()]));
+    for (first, n) in pieces(a.gpu(), a.len(), 1) {
+        let [a, b, y] = [&flat_a, &flat_b, &flat_y].map(|x| x.row_range(first, n));
+        let (width, n) = (width(n), n / width(n));
+        let kernel = [("WIDTH", width as u32)];
+        a.gpu().dispatch(ADD.with(&kernel), n as u32, &[&a, &b, &y], n.div_ceil(ELEMENTWISE));
+    }
     y
 }

@@ -1,4 +1,4 @@
-use super::ELEMENTWISE;
+use super::{ELEMENTWISE, pieces, width};
 use crate::gpu::{Gpu, Kernel};
 use crate::kernel;
 use crate::tensor::Tensor;
@@ -7,5 +7,11 @@ static FILL: Kernel = kernel!("fill");
 
 /// Every element of `x` becomes `value`, in place.
 pub fn fill(gpu: &Gpu, x: &Tensor, value: f32) {
-    gpu.dispatch(&FILL, [x.len() as u32, value.to_bits()], &[x], x.len().div_ceil(ELEMENTWISE));
+    let flat = x.reshape(&[x.len()]);
+    for (first, n) in pieces(gpu, x.len(), 1) {
+        let piece = flat.row_range(first, n);
+        let (width, n) = (width(n), n / width(n));
+        let kernel = [("WIDTH", width as u32)];
+        gpu.dispatch(FILL.with(&kernel), [n as u32, value.to_bits()], &[&piece], n.div_ceil(ELEMENTWISE));
+    }
 }

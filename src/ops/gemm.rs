@@ -1,6 +1,6 @@
 //! The matrix product under `matmul` and `linear`: which kernel, how split, with what epilogue.
 
-use super::ELEMENTWISE;
+use super::{ELEMENTWISE, width};
 use crate::gpu::{AdapterInfo, Gpu, Kernel};
 use crate::kernel;
 use crate::tensor::Tensor;
@@ -8,6 +8,8 @@ use crate::tensor::Tensor;
 static TILE: Kernel = kernel!("gemm_tile");
 static LANES: Kernel = kernel!("gemm_lanes");
 static LANES_ODD: Kernel = kernel!("gemm_lanes_odd");
+static REGISTERS: Kernel = kernel!("gemm_registers");
+static REGISTERS_ODD: Kernel = kernel!("gemm_registers_odd");
 static SUM: Kernel = kernel!("gemm_sum");
 
 /// How the operands lie in memory; the number is that of `LAYOUT` in the shaders.
@@ -22,8 +24,8 @@ pub(crate) enum Layout {
 }
 
 /// What happens to a sum before it is stored: `y = activation(sum + bias) + residual`, `z = sum + bias`.
-#[derive(Default)]
-pub(super) struct Epilogue<'a> {
+#[derive(Default, Clone, Copy)]
+pub(crate) struct Epilogue<'a> {
     pub bias: Option<&'a Tensor>,
     pub activation: u32,
     pub z: Option<&'a Tensor>,
@@ -41,12 +43,12 @@ impl Epilogue<'_> {
     }
 }
 
-/// Which kernel computes a product. See [`plan`].
+/// Which kernel computes a product. See [`kernels`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum How {
+pub(crate) enum How {
     Tile,
     Lanes,
-    LanesOdd,
+    Registers,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +70,7 @@ pub(crate) fn gemm(gpu: &Gpu, layout: Layout, a: &Tensor, b: &Tensor, y: &Tensor
     product(gpu, layout, a, b, y, dims, &Epilogue { accumulate, ..Epilogue::default() });
 }
 
-/// [`gemm`] with an epilogue, in one dispatch unless the sums come in parts.
+/// [`gemm`] with an epilogue, in one dispatch unless the sums come in parts or an operand exceeds a binding.
 #[track_caller]
 pub(super) fn product(
     gpu: &Gpu,
@@ -79,17 +81,32 @@ pub(super) fn product(
     dims: [usize; 3],
     epilogue: &Epilogue,
 ) {
+    product_by(gpu, None, layout, [a, b, y], dims, epilogue);
+}
+
+/// [`product`] by a given kernel: one of [`kernels`].
+#[track_caller]
+pub(crate) fn product_by(
+    gpu: &Gpu,
+    how: Option<How>,
+    layout: Layout,
+    operands: [&Tensor; 3],
+    dims: [usize; 3],
+    epilogue: &Epilogue,
+) {
     let [m, n, k] = dims;
-    assert!(
-        a.len() == m * k && b.len() == n * k && y.len() == m * n,
-        "gemm {layout:?} {m}x{n}x{k}: a {:?}, b {:?}, y {:?}",
-        a.shape(),
-        b.shape(),
-        y.shape()
-    );
-    let plan = plan(gpu.info(), dims, epilogue);
+    let [a, b, y] = operands;
+    let fits = a.len() == m * k && b.len() == n * k && y.len() == m * n;
+    assert!(fits && k > 0, "gemm {layout:?} {m}x{n}x{k}: a {:?}, b {:?}, y {:?}", a.shape(), b.shape(), y.shape());
+    if y.is_empty() {
+        return;
+    }
+    if let Some(rows) = rows_that_fit(gpu, layout, dims) {
+        return in_pieces(gpu, how, layout, operands, dims, epilogue, rows);
+    }
+    let plan = plan(gpu.info(), how, dims, epilogue);
     if plan.splits == 1 {
-        return launch(gpu, layout, [a, b, y], dims, epilogue, plan);
+        return launch(gpu, layout, operands, dims, epilogue, plan);
     }
     let parts = Tensor::empty(gpu, &[plan.splits, m, n]);
     let sums = epilogue.sums.map(|_| Tensor::empty(gpu, &[plan.splits, m]));
@@ -101,39 +118,96 @@ pub(super) fn product(
     }
 }
 
-/// `y = Σ parts[s]` (`+ y`), in the order of `s`.
-pub(super) fn add_parts(gpu: &Gpu, parts: &Tensor, y: &Tensor, accumulate: bool) {
-    let params = [y.len() as u32, parts.shape()[0] as u32];
-    let consts = [("ACCUMULATE", u32::from(accumulate))];
-    gpu.dispatch(SUM.with(&consts), params, &[parts, y], y.len().div_ceil(ELEMENTWISE));
+/// Rows of the long operands per piece where they exceed a binding: rows of `a` and `y`, or steps of k in layout
+/// [`Layout::Tn`]. A table that is too large to be `b` itself is the caller's to split.
+fn rows_that_fit(gpu: &Gpu, layout: Layout, [m, n, k]: [usize; 3]) -> Option<usize> {
+    let (rows, widths) = if layout == Layout::Tn { (k, [m, n]) } else { (m, [n, k]) };
+    let granule = [1, 2, 4, 8, 16, 32, 64].into_iter().find(|g| widths.iter().all(|w| (g * w).is_multiple_of(64)));
+    let granule = granule.unwrap_or(64); // numbers from one legal offset to the next: 256 bytes
+    let most = gpu.info().max_binding as usize / (4 * widths[0].max(widths[1])) / granule * granule;
+    (rows > most && most > 0).then_some(most)
 }
 
-/// The kernel for an adapter and a size: `gemm_lanes` on drivers that run on the CPU with subgroups of at least its 8
-/// lanes, `gemm_tile` everywhere else. Long sums of few outputs are split along k until they fill the device.
-fn plan(info: &AdapterInfo, [m, n, k]: [usize; 3], epilogue: &Epilogue) -> Plan {
-    // A binding of vec4 holds at least one.
-    let tiny = (m * n).min(m * k).min(n * k) < 4;
-    let lanes = info.software && info.subgroups && info.subgroup_min >= 8 && !tiny;
-    let whole = n % 4 == 0 && (epilogue.sums.is_none() || m % 4 == 0);
-    let fill = if info.software { 8 } else { 256 };
-    let tiles = |rows: usize, cols: usize| (m.div_ceil(rows) * n.div_ceil(cols)).max(1);
-    let tall = m > 32 && (epilogue.is_plain() || tiles(64, 32) >= fill);
-    let (how, rows, cols) = match (lanes, whole) {
-        (true, true) => (How::Lanes, if tall { 64 } else { 32 }, 32),
-        (true, false) => (How::LanesOdd, if tall { 64 } else { 32 }, 32),
-        (false, _) => (How::Tile, 64, 64),
+fn in_pieces(
+    gpu: &Gpu,
+    how: Option<How>,
+    layout: Layout,
+    [a, b, y]: [&Tensor; 3],
+    [m, n, k]: [usize; 3],
+    epilogue: &Epilogue,
+    most: usize,
+) {
+    let (a, b) = match layout {
+        Layout::Tn => (&a.reshape(&[k, m]), &b.reshape(&[k, n])),
+        _ => (&a.reshape(&[m, k]), b),
     };
-    let most = if epilogue.is_plain() { k.div_ceil(SHORTEST).max(1) } else { 1 };
+    let rows = if layout == Layout::Tn { k } else { m };
+    for start in (0..rows).step_by(most) {
+        let rows = most.min(rows - start);
+        let part = |x: &Tensor| x.row_range(start, rows);
+        if layout == Layout::Tn {
+            // The sums of columns add up in a tensor of their own.
+            let sums = epilogue.sums.map(|s| (s, Tensor::empty(gpu, s.shape())));
+            let first = start == 0;
+            let into = sums.as_ref().map(|(s, own)| if first { *s } else { own });
+            let accumulate = epilogue.accumulate || !first;
+            let inner = Epilogue { sums: into, accumulate, ..Epilogue::default() };
+            product_by(gpu, how, layout, [&part(a), &part(b), y], [m, n, rows], &inner);
+            if let (Some((s, own)), false) = (&sums, first) {
+                add_parts(gpu, &own.reshape(&[1, own.len()]), s, true);
+            }
+            continue;
+        }
+        let wide = |x: &Tensor| part(&x.reshape(&[m, n]));
+        let (z, residual) = (epilogue.z.map(wide), epilogue.residual.map(wide));
+        let inner = Epilogue { z: z.as_ref(), residual: residual.as_ref(), ..*epilogue };
+        product_by(gpu, how, layout, [&part(a), b, &wide(y)], [rows, n, k], &inner);
+    }
+}
+
+/// `y = Σ parts[s]` (`+ y`), in the order of `s`.
+pub(super) fn add_parts(gpu: &Gpu, parts: &Tensor, y: &Tensor, accumulate: bool) {
+    let (width, n) = (width(y.len()), y.len() / width(y.len()));
+    let consts = [("ACCUMULATE", u32::from(accumulate)), ("WIDTH", width as u32)];
+    gpu.dispatch(SUM.with(&consts), [n as u32, parts.shape()[0] as u32], &[parts, y], n.div_ceil(ELEMENTWISE));
+}
+
+/// What can compute a product of this size on an adapter, best first. Drivers that run on the CPU: `gemm_lanes` with
+/// subgroups of at least its 8 lanes, else `gemm_registers`. Everywhere: `gemm_tile`.
+pub(crate) fn kernels(info: &AdapterInfo, [m, n, k]: [usize; 3]) -> Vec<How> {
+    // A binding of vec4 holds at least one.
+    let tiny = (m * n).min(m * k).min(n * k) < 4 || info.max_storage_buffers < 8;
+    let lanes = info.subgroups && info.subgroup_min >= 8;
+    match (tiny, info.software) {
+        (true, _) => vec![How::Tile],
+        (false, true) if lanes => vec![How::Lanes, How::Registers, How::Tile],
+        (false, true) => vec![How::Registers, How::Tile],
+        (false, false) if lanes => vec![How::Tile, How::Lanes, How::Registers],
+        (false, false) => vec![How::Tile, How::Registers],
+    }
+}
+
+/// Kernel, tile and split for an adapter and a size. Long sums of few outputs are split along k until they fill the
+/// device; how, depends on nothing else, so the same product has the same bits every time.
+fn plan(info: &AdapterInfo, how: Option<How>, dims: [usize; 3], epilogue: &Epilogue) -> Plan {
+    let [m, n, k] = dims;
+    let how = how.unwrap_or(kernels(info, dims)[0]);
+    let fill = if info.software { 8 } else { 256 };
+    let tiles = |rows: usize, cols: usize| m.div_ceil(rows) * n.div_ceil(cols);
+    let tall = m > 32 && (epilogue.is_plain() || tiles(64, 32) >= fill);
+    let (rows, cols) = match how {
+        How::Lanes => (if tall { 64 } else { 32 }, 32),
+        How::Registers => (16, 64),
+        How::Tile => (64, 64),
+    };
+    let most = if epilogue.is_plain() { k.div_ceil(SHORTEST) } else { 1 };
     let splits = (fill / tiles(rows, cols)).clamp(1, most);
     let k_per_split = k.div_ceil(splits).next_multiple_of(16);
-    let splits = k.div_ceil(k_per_split).max(1);
+    let splits = k.div_ceil(k_per_split);
     Plan { how, splits, k_per_split, rows, groups: tiles(rows, cols) * splits }
 }
 
 fn launch(gpu: &Gpu, layout: Layout, [a, b, y]: [&Tensor; 3], [m, n, k]: [usize; 3], epilogue: &Epilogue, plan: Plan) {
-    if y.is_empty() {
-        return;
-    }
     let params = [m, n, k, plan.k_per_split, plan.splits].map(|v| v as u32);
     let second = epilogue.z.or(epilogue.sums);
     let unused = if second.is_none() { Tensor::empty(gpu, &[4]) } else { y.clone() };
@@ -155,7 +229,15 @@ fn launch(gpu: &Gpu, layout: Layout, [a, b, y]: [&Tensor; 3], [m, n, k]: [usize;
     let a_row = if layout == Layout::Tn { m } else { k };
     let b_row = if layout == Layout::Nt { k } else { n };
     consts.extend([("A_VEC", flag(a_row % 4 == 0)), ("B_VEC", flag(b_row % 4 == 0)), ("K_TAIL", flag(k % 4 != 0))]);
-    consts.push(("ROWS", plan.rows as u32));
-    let kernel = if plan.how == How::Lanes { &LANES } else { &LANES_ODD };
+    let whole = n % 4 == 0 && (epilogue.sums.is_none() || m % 4 == 0);
+    let kernel = match (plan.how, whole) {
+        (How::Lanes, true) => &LANES,
+        (How::Lanes, false) => &LANES_ODD,
+        (_, true) => &REGISTERS,
+        (_, false) => &REGISTERS_ODD,
+    };
+    if plan.how == How::Lanes {
+        consts.push(("ROWS", plan.rows as u32));
+    }
     gpu.dispatch(kernel.with(&consts), params, &[a, a, b, b, bias, residual, y, z], plan.groups);
 }

@@ -1,5 +1,5 @@
-use super::ELEMENTWISE;
 use super::gemm::{Epilogue, Layout, gemm, product};
+use super::{ELEMENTWISE, pieces, width};
 use crate::gpu::{Gpu, Kernel};
 use crate::kernel;
 use crate::tape::{Grads, Tape};
@@ -104,7 +104,12 @@ impl Saved {
 
 fn through_activation(gpu: &Gpu, activation: Activation, dy: &Tensor, z: &Tensor) -> Tensor {
     let dz = Tensor::empty(gpu, dy.shape());
-    let consts = [("ACT", activation as u32)];
-    gpu.dispatch(BACKWARD.with(&consts), dy.len() as u32, &[dy, z, &dz], dy.len().div_ceil(ELEMENTWISE));
+    let [flat_dy, flat_z, flat_dz] = [dy, z, &dz].map(|x| x.reshape(&[x.len()]));
+    for (first, n) in pieces(gpu, dy.len(), 1) {
+        let [dy, z, dz] = [&flat_dy, &flat_z, &flat_dz].map(|x| x.row_range(first, n));
+        let (width, n) = (width(n), n / width(n));
+        let consts = [("ACT", activation as u32), ("WIDTH", width as u32)];
+        gpu.dispatch(BACKWARD.with(&consts), n as u32, &[&dy, &z, &dz], n.div_ceil(ELEMENTWISE));
+    }
     dz
 }

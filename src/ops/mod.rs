@@ -3,29 +3,57 @@
 //!
 //! Ops that take a `tape` differentiate; ops that take a `gpu` do not. A wrong shape panics and names op and tensor.
 
+mod adamw;
 mod add;
+mod add_broadcast;
+mod bce_with_logits;
+mod clip_grad_norm;
 mod cross_entropy;
+mod dot;
+mod dropout;
+mod embedding;
 mod fill;
-mod gemm;
+pub(crate) mod gemm;
+mod ids;
+mod layer_norm;
 mod linear;
 mod matmul;
+mod mean;
 mod rank_of;
 mod scale;
 mod scoring;
+mod sum_rows;
 mod top_k;
 
+pub use adamw::{AdamW, Update, adamw, adamw_all};
 pub use add::add;
 pub(crate) use add::sum_of;
+pub use add_broadcast::add_broadcast;
+pub use bce_with_logits::bce_with_logits;
+pub use clip_grad_norm::clip_grad_norm;
 pub use cross_entropy::{CrossEntropy, IGNORE, cross_entropy};
+pub use dot::dot;
+#[cfg(feature = "check")]
+pub(crate) use dot::dot_by;
+pub use dropout::dropout;
+pub use embedding::embedding;
 pub use fill::fill;
 #[allow(unused_imports)] // for ops that multiply inside
 pub(crate) use gemm::{Layout, gemm};
+pub use ids::Ids;
+pub use layer_norm::layer_norm;
+#[cfg(feature = "check")]
+pub(crate) use layer_norm::layer_norm_by;
 pub use linear::{Activation, linear};
 pub use matmul::matmul;
+pub use mean::mean;
 pub use rank_of::rank_of;
 pub use scale::scale;
 pub use scoring::Exclusions;
+pub(crate) use sum_rows::{block_of, sum_rows};
 pub use top_k::{MAX_K, top_k};
+
+use crate::gpu::Gpu;
 
 /// Threads per workgroup of the kernels that give one thread to each element.
 pub(crate) const ELEMENTWISE: usize = 256;
@@ -33,4 +61,23 @@ pub(crate) const ELEMENTWISE: usize = 256;
 /// Rows `start..start + n` of `x`: itself where that is all of it.
 fn cut(x: &crate::tensor::Tensor, start: usize, n: usize) -> crate::tensor::Tensor {
     if n == x.shape()[0] { x.clone() } else { x.row_range(start, n) }
+}
+
+/// Numbers that a thread loads at once, for kernels that include `element`: four wherever rows (or flat arrays) of
+/// `dim` numbers allow it. Software drivers gain most: they load lane by lane.
+pub(crate) fn width(dim: usize) -> usize {
+    if dim.is_multiple_of(4) { 4 } else { 1 }
+}
+
+/// Threads per row of kernels that work by rows. A software driver pays for barriers and gains nothing from neighbours
+/// that read together.
+pub(crate) fn lanes(gpu: &Gpu) -> u32 {
+    if gpu.info().software { 1 } else { 16 }
+}
+
+/// Pieces of a table `[rows, dim]` that fit one binding each, as `(first row, rows)`. Pieces start at multiples of 64
+/// rows: offsets of bindings are multiples of 256 bytes then, in the table and in arrays of one number per row.
+pub(crate) fn pieces(gpu: &Gpu, rows: usize, dim: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+    let fit = (gpu.info().max_binding as usize / (4 * dim.max(1)) / 64 * 64).max(64);
+    (0..rows).step_by(fit).map(move |first| (first, fit.min(rows - first)))
 }

@@ -1,4 +1,4 @@
-use super::ELEMENTWISE;
+use super::{ELEMENTWISE, width};
 use crate::gpu::Kernel;
 use crate::kernel;
 use crate::tape::Tape;
@@ -16,7 +16,9 @@ pub fn scale(tape: &mut Tape, x: &Tensor, factor: f32) -> Tensor {
 
 fn times(x: &Tensor, factor: f32) -> Tensor {
     let y = Tensor::empty(x.gpu(), x.shape());
-    let params = [x.len() as u32, factor.to_bits()];
-    x.gpu().dispatch(&SCALE, params, &[x, &y], x.len().div_ceil(ELEMENTWISE));
+    let width = width(x.len());
+    let n = x.len() / width;
+    let params = [n as u32, factor.to_bits()];
+    x.gpu().dispatch(SCALE.with(&[("WIDTH", width as u32)]), params, &[x, &y], n.div_ceil(ELEMENTWISE));
     y
 }

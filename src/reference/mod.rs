@@ -68,6 +68,13 @@ pub fn embedding(table: &[f64], ids: &[u32], dim: usize, padding: Option<u32>) -
     ids.iter().flat_map(row).collect()
 }
 
+/// `a · b` with `a: [m, k], b: [k, n]`.
+pub fn matmul(a: &[f64], b: &[f64], k: usize) -> Vec<f64> {
+    let (m, n) = (a.len() / k, b.len() / k);
+    let cell = |i: usize| (0..k).map(|j| a[i / n * k + j] * b[j * n + i % n]).sum();
+    (0..m * n).map(cell).collect()
+}
+
 /// `act(x · wᵀ + bias) + residual` with `x: [n, inputs], w: [outputs, inputs], bias: [outputs], residual: [n, outputs]`.
 pub fn linear(
     x: &[f64],

@@ -3,7 +3,13 @@
 //! same suite with checked shaders and under WebGPU's default limits.
 
 mod cross_entropy;
+mod elementwise;
+mod embedding;
+mod norm;
+mod optimizer;
+mod product;
 mod rank_of;
+mod reduce;
 mod top_k;
 
 use desirepath::check::Report;

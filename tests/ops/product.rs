@@ -1,0 +1,129 @@
+use crate::{assert_noticed, assert_ok, broken, gpu};
+use desirepath::check::product::{gemm, linear, matmul};
+use desirepath::ops::{self, Activation};
+use desirepath::{Gpu, Options, Tape, Tensor};
+
+const SIZES: [usize; 10] = [1, 3, 4, 5, 31, 32, 33, 63, 64, 65];
+
+/// Every size in every place.
+#[test]
+fn every_kernel_and_layout() {
+    for i in 0..SIZES.len() {
+        assert_ok(gemm(gpu(), SIZES[i], SIZES[(3 * i + 1) % 10], SIZES[(7 * i + 2) % 10]));
+    }
+    assert_ok(gemm(gpu(), 32, 32, 32));
+    assert_ok(gemm(gpu(), 65, 64, 63));
+}
+
+#[test]
+fn sizes_beyond_a_tile() {
+    for [m, n, k] in [[127, 127, 127], [129, 131, 17], [64, 192, 64], [200, 1, 9]] {
+        assert_ok(gemm(gpu(), m, n, k));
+    }
+}
+
+/// Sums so long that they are split.
+#[test]
+fn long_sums() {
+    for [m, n, k] in [[1, 1, 1031], [64, 64, 1024], [5, 8, 1031], [33, 7, 1031], [36, 64, 4099], [2, 3, 20_011]] {
+        assert_ok(gemm(gpu(), m, n, k));
+    }
+}
+
+#[test]
+fn matmul_and_its_gradients() {
+    for [m, n, k] in [[1, 1, 1], [3, 5, 4], [33, 64, 31], [65, 12, 64], [7, 3, 601]] {
+        let reports = matmul(gpu(), m, n, k);
+        assert_eq!(reports.as_ref().map_or(3, Vec::len), 3, "y, da, db");
+        assert_ok(reports);
+    }
+}
+
+#[test]
+fn linear_with_everything() {
+    use Activation::*;
+    for activation in [None, Relu, Gelu, Silu, Tanh, Sigmoid] {
+        for shape in [[1, 1, 1], [33, 12, 20]] {
+            let reports = linear(gpu(), shape, activation, [true, true]);
+            assert_eq!(reports.as_ref().map_or(5, Vec::len), 5, "y, dx, dw, dbias, dresidual");
+            assert_ok(reports);
+        }
+    }
+}
+
+#[test]
+fn linear_with_less() {
+    for extras in [[false, false], [true, false], [false, true]] {
+        for activation in [Activation::None, Activation::Gelu] {
+            assert_ok(linear(gpu(), [40, 32, 64], activation, extras));
+        }
+        assert_ok(linear(gpu(), [600, 5, 6], Activation::Gelu, extras));
+    }
+}
+
+/// Operands beyond a binding go in pieces.
+#[test]
+fn small_bindings() {
+    let small = Options { guard: true, max_binding: Some(64 * 1024), ..Options::from_env() };
+    let small = Gpu::open(small).unwrap();
+    for [m, n, k] in [[600, 16, 40], [41, 16, 1000]] {
+        assert_ok(gemm(&small, m, n, k));
+    }
+    assert_ok(linear(&small, [600, 20, 64], Activation::Silu, [true, true]));
+}
+
+#[test]
+fn only_what_is_wanted() {
+    let x = Tensor::full(gpu(), &[4, 8], 0.5);
+    let w = Tensor::full(gpu(), &[3, 8], 0.5);
+    let bias = Tensor::zeros(gpu(), &[3]).parameter();
+    let mut tape = Tape::new(0);
+    let y = ops::linear(&mut tape, &x, &w, Some(&bias), Activation::None, None);
+    let grads = tape.backward_from(&y, Tensor::full(gpu(), &[4, 3], 1.0));
+    assert!(grads.get(&x).is_none() && grads.get(&w).is_none());
+    assert_eq!(grads.get(&bias).unwrap().to_vec::<f32>().unwrap(), [4.0; 3]);
+}
+
+#[test]
+fn the_same_bits_every_time() {
+    let data: Vec<f32> = (0..4000 * 32).map(|i| (i as f32 * 0.7).sin()).collect();
+    let run = || {
+        let x = Tensor::from_slice(gpu(), &data, &[4000, 32]).parameter();
+        let w = Tensor::from_slice(gpu(), &data[..32 * 32], &[32, 32]).parameter();
+        let bias = Tensor::zeros(gpu(), &[32]).parameter();
+        let mut tape = Tape::new(0);
+        let y = ops::linear(&mut tape, &x, &w, Some(&bias), Activation::Gelu, Some(&x));
+        let grads = tape.backward_from(&y, Tensor::from_slice(gpu(), &data, &[4000, 32]));
+        let mut bits = vec![y.to_vec::<u32>().unwrap()];
+        bits.extend([&x, &w, &bias].map(|t| grads.get(t).unwrap().to_vec::<u32>().unwrap()));
+        bits
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+#[should_panic(expected = "linear: bias: expected shape [3], got [4]")]
+fn a_wrong_shape_is_named() {
+    let (x, w, bias) = (Tensor::zeros(gpu(), &[2, 8]), Tensor::zeros(gpu(), &[3, 8]), Tensor::zeros(gpu(), &[4]));
+    ops::linear(&mut Tape::off(), &x, &w, Some(&bias), Activation::None, None);
+}
+
+#[test]
+fn broken_kernels_are_noticed() {
+    // Software drivers run a group's threads in turn and may hide a missing barrier: a wrong tile entry shows.
+    assert_noticed(gemm(&broken("gemm_tile", "tile_b[i * STRIDE", "tile_b[(i ^ 1u) * STRIDE"), 20, 20, 20));
+    assert_noticed(gemm(
+        &broken("gemm_tile", "i < 16u; i += 1u) {\n            let", "i < 15u; i += 1u) {\n            let"),
+        8,
+        8,
+        16,
+    ));
+    assert_noticed(gemm(&broken("gemm_sum", "s < params.splits", "s + 1u < params.splits"), 4, 4, 1031));
+    let slope = broken("linear_backward", "part(input, k)", "part(dy[i], k)");
+    assert_noticed(linear(&slope, [5, 4, 8], Activation::Gelu, [true, false]));
+    if gpu().info().software && gpu().info().subgroups {
+        assert_noticed(gemm(&broken("gemm_lanes", "subgroupBroadcast(a, 5u)", "subgroupBroadcast(a, 4u)"), 8, 8, 4));
+        assert_noticed(gemm(&broken("gemm_lanes_odd", "if (K_TAIL == 1u)", "if (K_TAIL == 2u)"), 8, 5, 6));
+        assert_noticed(gemm(&broken("gemm_lanes", "sums += vec4(1.0) * a;", "sums = vec4(1.0) * a;"), 8, 8, 8));
+    }
+}
