@@ -57,7 +57,9 @@ impl fmt::Display for Error {
             Error::Gpu(m) => write!(f, "gpu: {m}"),
             Error::Data { path, line: 0, message } => write!(f, "{}: {message}", path.display()),
             Error::Data { path, line, message } => write!(f, "{}:{line}: {message}", path.display()),
-            Error::File { path, message } | Error::Format { path, message } => write!(f, "{}: {message}", path.display()),
+            Error::File { path, message } | Error::Format { path, message } => {
+                write!(f, "{}: {message}", path.display())
+            }
             Error::Config(m) => write!(f, "configuration: {m}"),
             Error::NotFinite { step, message } => write!(f, "step {step}: the loss is not finite: {message}"),
         }

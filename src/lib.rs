@@ -1,6 +1,6 @@
-pub mod error;
 #[cfg(feature = "recsys")]
 pub mod data;
+pub mod error;
 #[cfg(feature = "recsys")]
 pub mod eval;
 

@@ -1,4 +1,21 @@
 //! Events and the readers that bring them in. Knows nothing of the GPU.
+//!
+//! [`prepare`] makes a [`Dataset`] of files, [`Dataset::save`] keeps it as a folder, [`split`] holds events out.
+
+mod columns;
+mod items;
+mod lines;
+mod log;
+mod options;
+mod prepare;
+mod read;
+mod report;
+pub mod split;
+mod store;
+
+pub use options::{ColumnNames, Format, PrepareOptions, TimeUnit};
+pub use prepare::prepare;
+pub use report::{FeatureReport, FileReport, KCore, Missing, PrepareReport};
 
 /// A log of events, grouped by user and ordered by time within a user (equal times keep the order of the file).
 ///
@@ -17,7 +34,7 @@ pub struct Dataset {
     pub time: Vec<i64>,
     /// `[events]` ratings as given.
     pub rating: Option<Vec<f32>>,
-    /// `[events]` latitude and longitude in degrees.
+    /// `[events]` latitude and longitude in degrees; NaN where unknown.
     pub place: Option<Vec<[f32; 2]>>,
     /// `[n_items]` category id of each item, 0 where unknown; category `c` is `categories[c - 1]`.
     pub item_category: Option<Vec<u32>>,
