@@ -142,7 +142,12 @@ pub fn with_header(
     let header = Header { path, line, names: raw.iter().map(bare).collect() };
     let user =
         if events { Some(header.needed(header.find(&given.user, USER, "--user-column")?, "user")?) } else { None };
-    let item = header.needed(header.find(&given.item, ITEM, "--item-column")?, "item")?;
+    let item = match header.find(&given.item, ITEM, "--item-column") {
+        // The name given is the one in the events; the file of items may use another.
+        Err(_) if !events => header.find(&None, ITEM, "--item-column")?,
+        found => found?,
+    };
+    let item = header.needed(item, "item")?;
     // A column named for events may be missing in the file of items, and the other way round: `read` checks that.
     let optional = |name: &Option<String>, known: &[&str], option| match header.find(name, known, option) {
         Err(_) if name.is_some() => Ok(None),

@@ -130,6 +130,10 @@ fn recbole_token_sequences_and_a_chosen_category() {
     let mut options = files.options(&["x.inter"]);
     options.columns.category = Some("country".into());
     assert_eq!(prepare(&options).unwrap().0.categories, ["New Zealand", "Peru"]);
+    // A name that was given for the events need not be that of the items.
+    std::fs::write(files.path("x.inter"), b"who:token\twhat:token\ttimestamp:float\na\t1\t1\nb\t2\t2\n").unwrap();
+    (options.columns.user, options.columns.item) = (Some("who".into()), Some("what:token".into()));
+    assert_eq!(prepare(&options).unwrap().0.item_category, Some(vec![1, 2]));
 }
 
 #[test]
