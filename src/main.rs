@@ -1,1 +1,49 @@
-fn main() {}
+//! The program `desirepath`: from a file of events to recommendations.
+
+mod cli;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Learns from who did what, when and where, and says what each user will want next. Runs on any Vulkan, Metal or DX12 GPU.
+#[derive(Debug, Parser)]
+#[command(name = "desirepath", version, max_term_width = 100, after_help = "Start here: desirepath demo")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: cli::Common,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(cli::demo::Args),
+    Prepare(cli::prepare::Args),
+    Train(cli::train::Args),
+    Evaluate(cli::evaluate::Args),
+    Recommend(cli::recommend::Args),
+    Bench(cli::bench::Args),
+    Doctor(cli::doctor::Args),
+}
+
+/// Exit codes: 0 done, 1 the world failed, 2 wrong usage (which clap reports itself).
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let common = &args.common;
+    let result = match &args.command {
+        Command::Demo(a) => cli::demo::run(a, common),
+        Command::Prepare(a) => cli::prepare::run(a, common),
+        Command::Train(a) => cli::train::run(a, common),
+        Command::Evaluate(a) => cli::evaluate::run(a, common),
+        Command::Recommend(a) => cli::recommend::run(a, common),
+        Command::Bench(a) => cli::bench::run(a, common),
+        Command::Doctor(a) => cli::doctor::run(a, common),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(if matches!(error, desirepath::Error::Config(_)) { 2 } else { 1 })
+        }
+    }
+}

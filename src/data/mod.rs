@@ -1,7 +1,8 @@
 //! Events and the readers that bring them in. Knows nothing of the GPU.
 //!
-//! [`prepare`] makes a [`Dataset`] of files, [`Dataset::save`] keeps it as a folder, [`split`] holds events out.
+//! [`prepare()`] makes a [`Dataset`] of files, [`Dataset::save`] keeps it as a folder, [`split`] holds events out.
 
+pub mod city;
 mod columns;
 mod items;
 mod lines;
@@ -16,6 +17,8 @@ mod store;
 pub use options::{ColumnNames, Format, PrepareOptions, TimeUnit};
 pub use prepare::prepare;
 pub use report::{FeatureReport, FileReport, KCore, Missing, PrepareReport};
+pub use store::FORMAT;
+pub(crate) use store::beside;
 
 /// A log of events, grouped by user and ordered by time within a user (equal times keep the order of the file).
 ///

@@ -54,7 +54,7 @@ pub struct ColumnNames {
     pub category: Option<String>,
 }
 
-/// Everything that [`crate::data::prepare`] can be told. The default keeps every event and refuses bad lines.
+/// Everything that [`crate::data::prepare()`] can be told. The default keeps every event and refuses bad lines.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PrepareOptions {
     /// Files of events, read in this order; `.item` files among them are read as `items`, `.user` files are left out.

@@ -9,14 +9,15 @@ use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 const KIND: &str = "desirepath dataset";
-const VERSION: u64 = 1;
+/// Version of the folder's layout.
+pub const FORMAT: u32 = 1;
 const INDEX: &str = "dataset.json";
 const COLUMNS: &str = "columns.bin";
 
 #[derive(Serialize, Deserialize)]
 struct Index {
     kind: String,
-    version: u64,
+    version: u32,
     users: u64,
     items: u64,
     events: u64,
@@ -35,23 +36,21 @@ struct Column {
 }
 
 impl Dataset {
-    /// Writes the dataset as a folder. It is written beside `path` first and renamed when it is complete: what was
-    /// there before stays until then.
+    /// Writes the dataset as a folder, with the report of how it was prepared. It is written beside `path` first and
+    /// renamed when it is complete: what was there before stays until then.
     ///
     /// # Errors
     /// When a file cannot be written, or `path` is something other than a dataset (which is left alone).
-    pub fn save(&self, path: &Path) -> Result<()> {
-        self.save_with(path, None)
-    }
-
-    /// As [`Dataset::save`], with the report of how it was prepared.
-    pub fn save_with(&self, path: &Path, report: Option<&PrepareReport>) -> Result<()> {
+    pub fn save(&self, path: &Path, report: Option<&PrepareReport>) -> Result<()> {
+        if path.file_name().is_none() {
+            return Err(Error::format(path, "is no name for a dataset folder"));
+        }
         replaceable(path)?;
-        let (new, old) = (beside(path, "new")?, beside(path, "old")?);
+        let new = beside(path, "tmp");
         if let Some(parent) = new.parent().filter(|p| !p.as_os_str().is_empty()) {
             fs::create_dir_all(parent).map_err(|e| Error::file(parent, &e))?;
         }
-        let written = self.write_folder(&new, report).and_then(|()| put(&new, path, &old));
+        let written = self.write_folder(&new, report).and_then(|()| put(&new, path));
         if written.is_err() {
             // The first error is the one to tell; a leftover folder does no harm.
             let _ = fs::remove_dir_all(&new);
@@ -64,6 +63,7 @@ impl Dataset {
     /// # Errors
     /// When it is incomplete, damaged or of another version.
     pub fn load(path: &Path) -> Result<Self> {
+        let path = &present(path);
         let index = read_index(path)?;
         let mut source = open_columns(path, &index)?;
         let mut dataset = Dataset { feature_dim: index.feature_dim, has_time: index.has_time, ..Dataset::default() };
@@ -103,7 +103,7 @@ impl Dataset {
         let columns = self.write_columns(&file).map_err(|e| Error::file(&file, &e))?;
         let index = Index {
             kind: KIND.into(),
-            version: VERSION,
+            version: FORMAT,
             users: self.users.len() as u64,
             items: self.items.len() as u64,
             events: self.item.len() as u64,
@@ -208,7 +208,7 @@ impl PrepareReport {
     /// # Errors
     /// As [`Dataset::load`].
     pub fn load(path: &Path) -> Result<Option<Self>> {
-        Ok(read_index(path)?.report)
+        Ok(read_index(&present(path))?.report)
     }
 }
 
@@ -230,11 +230,11 @@ fn read_index(path: &Path) -> Result<Index> {
     if value["kind"] != KIND {
         return Err(Error::format(&file, "is not the index of a dataset"));
     }
-    if value["version"] != VERSION {
+    if value["version"] != FORMAT {
         let found = &value["version"];
         return Err(Error::format(
             &file,
-            format!("has version {found}, this program reads {VERSION}; prepare it again"),
+            format!("has version {found}, this program reads {FORMAT}; prepare it again"),
         ));
     }
     serde_json::from_value(value).map_err(|e| Error::format(&file, format!("{e}; prepare it again")))
@@ -274,23 +274,34 @@ fn replaceable(path: &Path) -> Result<()> {
     }
 }
 
-/// A hidden neighbour of `path`: on the same disk, so that renaming is one step.
-fn beside(path: &Path, role: &str) -> Result<PathBuf> {
-    let name = path.file_name().ok_or_else(|| Error::format(path, "is no name for a dataset folder"))?;
-    Ok(path.with_file_name(format!(".{}.{role}-{}", name.to_string_lossy(), std::process::id())))
+/// `name.suffix` beside `path`: on the same disk, so that renaming is one step.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{suffix}"));
+    path.with_file_name(name)
 }
 
-fn put(new: &Path, path: &Path, old: &Path) -> Result<()> {
+/// Where the dataset is: a kill between the two renames of [`put`] leaves it aside.
+fn present(path: &Path) -> PathBuf {
+    let aside = beside(path, "old");
+    if !path.exists() && aside.join(INDEX).is_file() { aside } else { path.into() }
+}
+
+fn put(new: &Path, path: &Path) -> Result<()> {
     let fail = |e: std::io::Error| Error::file(path, &e);
-    if !path.exists() {
-        return fs::rename(new, path).map_err(fail);
+    let aside = beside(path, "old");
+    if path.exists() {
+        // Of an earlier run; `path` is there, so nobody needs it.
+        let _ = fs::remove_dir_all(&aside);
+        fs::rename(path, &aside).map_err(fail)?;
     }
-    fs::rename(path, old).map_err(fail)?;
     if let Err(e) = fs::rename(new, path) {
-        fs::rename(old, path).map_err(fail)?;
+        // Best effort: if this fails too, `load` finds it aside.
+        let _ = fs::rename(&aside, path);
         return Err(fail(e));
     }
-    fs::remove_dir_all(old).map_err(|e| Error::file(old, &e))
+    let _ = fs::remove_dir_all(&aside);
+    Ok(())
 }
 
 fn crc(bytes: &[u8]) -> u32 {

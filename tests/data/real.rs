@@ -21,7 +21,7 @@ fn counts(report: &PrepareReport) -> (u64, u64, u64, u64) {
 
 fn round_trip(dataset: &Dataset, report: &PrepareReport) {
     let folder = Files::new(&[]);
-    dataset.save_with(&folder.path("set"), Some(report)).unwrap();
+    dataset.save(&folder.path("set"), Some(report)).unwrap();
     assert!(Dataset::load(&folder.path("set")).unwrap() == *dataset);
 }
 

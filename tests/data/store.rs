@@ -21,11 +21,11 @@ fn what_is_saved_is_loaded() {
     let folder = Files::new(&[]);
     let (dataset, report) = rich();
     let path = folder.path("deep/er/set");
-    dataset.save_with(&path, Some(&report)).unwrap();
+    dataset.save(&path, Some(&report)).unwrap();
     assert_eq!(Dataset::load(&path).unwrap(), dataset);
     assert_eq!(PrepareReport::load(&path).unwrap(), Some(report));
     // Replacing leaves nothing of the old one, and nothing beside it.
-    plain().save(&path).unwrap();
+    plain().save(&path, None).unwrap();
     assert_eq!(Dataset::load(&path).unwrap(), plain());
     assert_eq!(PrepareReport::load(&path).unwrap(), None);
     assert_eq!(names_in(path.parent().unwrap()), ["set"]);
@@ -36,7 +36,7 @@ fn what_is_saved_is_loaded() {
 fn unknown_places_survive() {
     let (dataset, _) = prepared("log.csv", b"user,item,t,lat,lon\na,x,1,40,-74\nb,y,2,,\n");
     let folder = Files::new(&[]);
-    dataset.save(&folder.path("set")).unwrap();
+    dataset.save(&folder.path("set"), None).unwrap();
     let loaded = Dataset::load(&folder.path("set")).unwrap();
     let bits = |d: &Dataset| d.place.as_ref().map(|p| p.iter().map(|v| v.map(f32::to_bits)).collect::<Vec<_>>());
     assert_eq!((bits(&loaded), loaded.item_place.unwrap()[1][0].is_nan()), (bits(&dataset), true));
@@ -52,7 +52,7 @@ fn load_error(folder: &Files) -> String {
 fn a_truncated_folder_is_refused_at_every_length() {
     let folder = Files::new(&[]);
     let path = folder.path("set");
-    rich().0.save(&path).unwrap();
+    rich().0.save(&path, None).unwrap();
     for name in ["columns.bin", "dataset.json"] {
         let whole = fs::read(path.join(name)).unwrap();
         for length in 0..whole.len() {
@@ -72,7 +72,7 @@ fn a_truncated_folder_is_refused_at_every_length() {
 fn any_changed_byte_of_the_columns_is_noticed() {
     let folder = Files::new(&[]);
     let file = folder.path("set/columns.bin");
-    rich().0.save(&folder.path("set")).unwrap();
+    rich().0.save(&folder.path("set"), None).unwrap();
     let whole = fs::read(&file).unwrap();
     for at in 0..whole.len() {
         let mut bytes = whole.clone();
@@ -87,7 +87,7 @@ fn any_changed_byte_of_the_columns_is_noticed() {
 fn an_index_that_lies_is_refused() {
     let folder = Files::new(&[]);
     let file = folder.path("set/dataset.json");
-    rich().0.save(&folder.path("set")).unwrap();
+    rich().0.save(&folder.path("set"), None).unwrap();
     let text = fs::read_to_string(&file).unwrap();
     let changes = [
         ("\"version\": 1", "\"version\": 9", "has version 9, this program reads 1"),
@@ -108,9 +108,9 @@ fn an_index_that_lies_is_refused() {
 #[test]
 fn what_is_no_dataset_is_left_alone() {
     let folder = Files::new(&[("notes.txt", b"mine")]);
-    let error = plain().save(folder.0.path()).unwrap_err().to_string();
+    let error = plain().save(folder.0.path(), None).unwrap_err().to_string();
     assert!(error.contains("exists and is no dataset; it is left alone"), "{error}");
-    let error = plain().save(&folder.path("notes.txt")).unwrap_err().to_string();
+    let error = plain().save(&folder.path("notes.txt"), None).unwrap_err().to_string();
     assert!(error.contains("is left alone"), "{error}");
     assert_eq!(fs::read(folder.path("notes.txt")).unwrap(), b"mine");
     for (name, expected) in [("notes.txt", "is a file"), (".", "is no dataset"), ("none", "no such file or folder")] {
@@ -118,8 +118,31 @@ fn what_is_no_dataset_is_left_alone() {
         assert!(text.contains(expected), "{text}");
     }
     fs::create_dir(folder.path("empty")).unwrap();
-    plain().save(&folder.path("empty")).unwrap();
+    plain().save(&folder.path("empty"), None).unwrap();
     assert_eq!(Dataset::load(&folder.path("empty")).unwrap(), plain());
+}
+
+#[test]
+fn a_kill_between_the_two_renames_loses_nothing() {
+    let folder = Files::new(&[]);
+    let path = folder.path("set");
+    rich().0.save(&path, None).unwrap();
+    fs::rename(&path, folder.path("set.old")).unwrap();
+    assert_eq!(Dataset::load(&path).unwrap(), rich().0);
+    assert_eq!(PrepareReport::load(&path).unwrap(), None);
+    plain().save(&path, None).unwrap();
+    assert_eq!((Dataset::load(&path).unwrap(), names_in(folder.0.path())), (plain(), vec!["set".to_string()]));
+}
+
+#[test]
+fn a_save_that_fails_leaves_what_was_there() {
+    let folder = Files::new(&[]);
+    let path = folder.path("set");
+    plain().save(&path, None).unwrap();
+    fs::write(folder.path("set.tmp"), "in the way").unwrap();
+    let error = rich().0.save(&path, None).unwrap_err();
+    assert!(matches!(error, desirepath::Error::File { .. }), "{error:?}");
+    assert_eq!(Dataset::load(&path).unwrap(), plain());
 }
 
 const FOLDER: &str = "DESIREPATH_TEST_FULL_DISK";
@@ -130,7 +153,7 @@ fn full_disk_child() {
     let Ok(folder) = std::env::var(FOLDER) else { return };
     let lines: String = (0..30_000).map(|i| format!("{},{}\n", i % 100, i % 77)).collect();
     let big = prepared_in_memory(&lines);
-    let error = big.save(Path::new(&folder)).expect_err("the disk is full");
+    let error = big.save(Path::new(&folder), None).expect_err("the disk is full");
     assert!(matches!(error, desirepath::Error::File { .. }), "{error:?}");
     assert!(error.to_string().contains("columns.bin"), "{error}");
 }
@@ -153,7 +176,7 @@ fn prepared_in_memory(lines: &str) -> Dataset {
 fn a_full_disk_leaves_the_old_dataset() {
     let folder = Files::new(&[]);
     let path = folder.path("set");
-    plain().save(&path).unwrap();
+    plain().save(&path, None).unwrap();
     let test = std::env::current_exe().unwrap();
     // 8 blocks of 512 bytes (or of 1 KiB in some shells); the signal is ignored so that the write itself fails.
     let script =

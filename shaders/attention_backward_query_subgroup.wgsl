@@ -1,0 +1,148 @@
+// Gradient of attention with respect to the queries and the bias table, for drivers that run on the CPU.
+//   p = exp(score - lse),  ds_ij = p_ij (keep_ij dy_i . v_j - delta_i),  dq_i = scale sum_j ds_ij k_j,  dbias_ij = ds_ij
+// One workgroup of eight lanes per (batch, head, group); it takes every `groups`-th 16 queries, two queries per lane, and
+// eight keys at a time as in attention_subgroup.wgsl. Probabilities are computed anew. Bound by loads.
+// include: random
+// include: spacetime
+// include: attention
+// include: attention_eight
+// include: attention_own_query
+@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;        // [batch, len, 3 * dim]
+@group(0) @binding(2) var<storage, read> lengths: array<u32>;          // [batch]
+@group(0) @binding(3) var<storage, read> context: array<vec4<u32>>;    // [batch, len, 12]
+@group(0) @binding(4) var<storage, read> table: array<f32>;            // [heads, n]
+@group(0) @binding(5) var<storage, read> stats: array<f32>;            // [2, batch, heads, len]: lse, delta
+@group(0) @binding(6) var<storage, read> dy: array<vec4<f32>>;         // [batch, len, dim]
+@group(0) @binding(7) var<storage, read_write> dqkv: array<vec4<f32>>; // [batch, len, 3 * dim]: the queries' third
+// include: attention_bins
+
+@compute @workgroup_size(8)
+fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) lane: u32) {
+    let group = id.y * groups.x + id.x;
+    let pair = group / params.groups;
+    if (pair >= params.batch * params.heads) {
+        return;
+    }
+    let own = (group * 8u + lane) * table_bins();
+    if (TABLE == 1u) {
+        clear(own, table_bins());
+    }
+    for (var first = (group % params.groups) * 16u; first < params.len; first += params.groups * 16u) {
+        tile(pair, first, lane, own);
+    }
+}
+
+fn tile(pair: u32, first: u32, lane: u32, own: u32) {
+    let batch = pair / params.heads;
+    let head = pair % params.heads;
+    let length = min(lengths[batch], params.len);
+    let dim = params.heads * HD4;
+    let rows = batch * params.len;
+    let i0 = first + lane;
+    let i1 = i0 + 8u;
+    // Rows of key categories start behind the threads' tables.
+    let behind = params.batch * params.heads * params.groups * 8u * table_bins();
+    let kinds0 = behind + (pair * params.len + i0) * params.categories;
+    let kinds1 = kinds0 + 8u * params.categories;
+    var dq0 = Row();
+    var dq1 = Row();
+    if (TABLE == 1u && (PARTS & CATEGORY) != 0u) {
+        clear(kinds0, select(0u, params.categories, i0 < params.len));
+        clear(kinds1, select(0u, params.categories, i1 < params.len));
+    }
+    if (first < length) {
+        let r0 = rows + min(i0, length - 1u);
+        let r1 = rows + min(i1, length - 1u);
+        let stat = pair * params.len - rows;
+        let half = params.batch * params.heads * params.len;
+        let e0 = own_event(r0);
+        let e1 = own_event(r1);
+        var q0: Row;
+        var q1: Row;
+        var g0: Row;
+        var g1: Row;
+        for (var d = 0u; d < HD4; d++) {
+            q0[d] = qkv[r0 * 3u * dim + head * HD4 + d];
+            q1[d] = qkv[r1 * 3u * dim + head * HD4 + d];
+            g0[d] = dy[r0 * dim + head * HD4 + d];
+            g1[d] = dy[r1 * dim + head * HD4 + d];
+        }
+        let end = select(length, min(length, first + 16u), CAUSAL == 1u);
+        for (var j = 0u; j < end; j += 8u) {
+            let r = rows + min(j + lane, length - 1u);
+            var key: Row;
+            var value: Row;
+            for (var d = 0u; d < HD4; d++) {
+                key[d] = qkv[r * 3u * dim + dim + head * HD4 + d];
+                value[d] = qkv[r * 3u * dim + 2u * dim + head * HD4 + d];
+            }
+            var s0: Eight;
+            var s1: Eight;
+            products(&q0, &q1, &key, &s0, &s1);
+            var plus0 = Eight();
+            var plus1 = Eight();
+            var at = vec4<u32>();
+            var kind = 0u;
+            if (PARTS != 0u) {
+                at = context[3u * r + 1u];
+                kind = context[3u * r + 2u].y;
+                plus0 = biases(head, i0, j, e0, at, kind);
+                plus1 = biases(head, i1, j, e1, at, kind);
+            }
+            s0 = allowed(scaled(s0, params.scale, plus0), i0, j, length);
+            s1 = allowed(scaled(s1, params.scale, plus1), i1, j, length);
+            var t0: Eight;
+            var t1: Eight;
+            products(&g0, &g1, &value, &t0, &t1);
+            if (DROPOUT != 0u) {
+                t0 = times(t0, keeps(pair * params.len, i0, j));
+                t1 = times(t1, keeps(pair * params.len, i1, j));
+            }
+            let ds0 = slope(s0, t0, stats[stat + r0], stats[half + stat + r0], i0 < length);
+            let ds1 = slope(s1, t1, stats[stat + r1], stats[half + stat + r1], i1 < length);
+            accumulate(&dq0, &dq1, ds0, ds1, &key);
+            if (TABLE == 1u) {
+                add_all(own, kinds0, i0, j, e0, at, kind, ds0, i0 < length);
+                add_all(own, kinds1, i1, j, e1, at, kind, ds1, i1 < length);
+            }
+        }
+    }
+    write(i0, (rows + i0) * 3u * dim + head * HD4, &dq0);
+    write(i1, (rows + i1) * 3u * dim + head * HD4, &dq1);
+}
+
+fn slope(s: Eight, t: Eight, lse: f32, delta: f32, valid: bool) -> Eight {
+    let lo = exp(s.lo - lse) * (t.lo - delta);
+    let hi = exp(s.hi - lse) * (t.hi - delta);
+    return Eight(select(vec4(0.0), lo, valid), select(vec4(0.0), hi, valid));
+}
+
+fn add_all(own: u32, row: u32, i: u32, j: u32, e: Event, at: vec4<u32>, kind: u32, ds: Eight, valid: bool) {
+    let e0 = event_of(subgroupBroadcast(at, 0u), subgroupBroadcast(kind, 0u));
+    let e1 = event_of(subgroupBroadcast(at, 1u), subgroupBroadcast(kind, 1u));
+    let e2 = event_of(subgroupBroadcast(at, 2u), subgroupBroadcast(kind, 2u));
+    let e3 = event_of(subgroupBroadcast(at, 3u), subgroupBroadcast(kind, 3u));
+    let e4 = event_of(subgroupBroadcast(at, 4u), subgroupBroadcast(kind, 4u));
+    let e5 = event_of(subgroupBroadcast(at, 5u), subgroupBroadcast(kind, 5u));
+    let e6 = event_of(subgroupBroadcast(at, 6u), subgroupBroadcast(kind, 6u));
+    let e7 = event_of(subgroupBroadcast(at, 7u), subgroupBroadcast(kind, 7u));
+    if (valid) {
+        add_bins(own, row, i, j, e, e0, ds.lo.x);
+        add_bins(own, row, i, j + 1u, e, e1, ds.lo.y);
+        add_bins(own, row, i, j + 2u, e, e2, ds.lo.z);
+        add_bins(own, row, i, j + 3u, e, e3, ds.lo.w);
+        add_bins(own, row, i, j + 4u, e, e4, ds.hi.x);
+        add_bins(own, row, i, j + 5u, e, e5, ds.hi.y);
+        add_bins(own, row, i, j + 6u, e, e6, ds.hi.z);
+        add_bins(own, row, i, j + 7u, e, e7, ds.hi.w);
+    }
+}
+
+fn write(i: u32, at: u32, dq: ptr<function, Row>) {
+    if (i < params.len) {
+        for (var d = 0u; d < HD4; d++) {
+            dqkv[at + d] = (*dq)[d] * params.scale;
+        }
+    }
+}

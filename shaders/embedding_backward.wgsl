@@ -1,0 +1,35 @@
+// Sums of rows by segment: y[s] = sum of the rows that order[starts[s] .. starts[s + 1]] names, in that order, so the
+// same bits come out every time. A segment without rows gives zeros.
+// One thread per element of y, which loops over its segment; long segments are cut first, into rows of `partial` that a
+// second dispatch adds up. Bound by memory.
+struct Params { segments: u32, dim: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> dy: array<f32>;         // [n, dim]
+@group(0) @binding(2) var<storage, read> partial: array<f32>;    // [chunks, dim]
+@group(0) @binding(3) var<storage, read> order: array<u32>;      // rows of dy, or PARTIAL + rows of partial
+@group(0) @binding(4) var<storage, read> starts: array<u32>;     // [segments + 1]
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;    // [segments, dim]
+
+const PARTIAL: u32 = 0x80000000u;
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+    let i = (group.y * groups.x + group.x) * 256u + thread;
+    if (i >= params.segments * params.dim) {
+        return;
+    }
+    let segment = i / params.dim;
+    let column = i - segment * params.dim;
+    let end = starts[segment + 1u];
+    var sum = 0.0;
+    for (var k = starts[segment]; k < end; k++) {
+        let row = order[k];
+        if (row < PARTIAL) {
+            sum += dy[row * params.dim + column];
+        } else {
+            sum += partial[(row - PARTIAL) * params.dim + column];
+        }
+    }
+    y[i] = sum;
+}

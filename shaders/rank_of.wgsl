@@ -1,0 +1,33 @@
+// The score of each query's target: the threshold that top_k.wgsl counts against for rank_of.
+// One thread per query with the same chain of fma, so that an equal item has an equal score; bound by memory.
+const BIAS: u32 = 0u;
+struct Params { queries: u32, items: u32, dim: u32, start: u32, total: u32, first: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> query: array<f32>;               // [queries, dim]
+@group(0) @binding(2) var<storage, read> table: array<f32>;               // [items, dim], item `start` first
+@group(0) @binding(3) var<storage, read> bias: array<f32>;                // [items]
+@group(0) @binding(4) var<storage, read> targets: array<u32>;             // [queries]
+@group(0) @binding(5) var<storage, read_write> threshold: array<f32>;     // [queries]
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+    let q = (group.y * groups.x + group.x) * 64u + thread;
+    if (q >= params.queries) {
+        return;
+    }
+    let id = targets[q];
+    if (id < params.first || id >= params.total) {
+        threshold[q] = 3e38;    // nothing reaches it
+    } else if (id >= params.start && id - params.start < params.items) {
+        let item = id - params.start;
+        var score = 0.0;
+        for (var k = 0u; k < params.dim; k++) {
+            score = fma(query[q * params.dim + k], table[item * params.dim + k], score);
+        }
+        if (BIAS == 1u) {
+            score += bias[item];
+        }
+        threshold[q] = score;
+    }
+}

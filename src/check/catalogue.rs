@@ -1,0 +1,154 @@
+//! Scoring a whole catalogue: the loss over it, the best of it, and the place of one item in it.
+
+use super::{Check, Input, Report, Rng, floats, relative_error, upload};
+use crate::error::Result;
+use crate::gpu::Gpu;
+use crate::ops::{self, CrossEntropy, Exclusions};
+use crate::reference;
+use crate::tape::Tape;
+use crate::tensor::Tensor;
+
+/// Which items queries must not get.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Excluded {
+    Nothing,
+    /// Some of them, another list for each query, with ids outside of the table and repetitions among them.
+    Some,
+    /// All items, for every other query.
+    All,
+}
+
+/// One comparison of `top_k` or `rank_of`.
+#[derive(Debug, Clone, Copy)]
+pub struct Catalogue {
+    pub queries: usize,
+    pub items: usize,
+    pub dim: usize,
+    pub k: usize,
+    pub first_item: usize,
+    pub bias: bool,
+    pub excluded: Excluded,
+    /// Different vectors among the items: few of them make many ties.
+    pub distinct: usize,
+}
+
+struct Data {
+    queries: Vec<f64>,
+    table: Vec<f64>,
+    bias: Option<Vec<f64>>,
+    excluded: Vec<Vec<u32>>,
+    rng: Rng,
+}
+
+impl Catalogue {
+    /// Whole numbers, small enough that every score is exact in f32: order and ties do not depend on rounding.
+    fn data(&self) -> Data {
+        let mut rng = Rng::new((self.queries * 31 + self.items * 7 + self.dim) as u64);
+        let mut whole = |n: usize| -> Vec<f64> { (0..n).map(|_| rng.below(9) as f64 - 4.0).collect() };
+        let distinct = whole(self.distinct.min(self.items) * self.dim);
+        let queries = whole(self.queries * self.dim);
+        let kinds = distinct.len() / self.dim;
+        let table = (0..self.items).flat_map(|i| distinct[i % kinds * self.dim..][..self.dim].to_vec()).collect();
+        let bias = self.bias.then(|| (0..self.items).map(|i| (i % kinds % 5) as f64 / 2.0).collect());
+        let excluded = (0..self.queries)
+            .map(|q| match self.excluded {
+                Excluded::Nothing => Vec::new(),
+                Excluded::Some => (0..1 + q % 90).map(|_| rng.below(self.items + 3) as u32).collect(),
+                Excluded::All if q % 2 == 0 => (0..self.items as u32).collect(),
+                Excluded::All => Vec::new(),
+            })
+            .collect();
+        Data { queries, table, bias, excluded, rng }
+    }
+
+    fn report(&self, op: &'static str, what: &str, actual: &[f64], expected: &[f64]) -> Report {
+        let error = relative_error(actual, expected);
+        Report { op, what: what.into(), shape: format!("{self:?}"), error, tolerance: 0.0 }
+    }
+}
+
+/// Scores and ids, exactly.
+pub fn top_k(gpu: &Gpu, shape: Catalogue) -> Result<Vec<Report>> {
+    let Catalogue { queries, items, dim, k, first_item, .. } = shape;
+    let data = shape.data();
+    let bias = data.bias.as_deref();
+    let best = reference::top_k(&data.queries, &data.table, bias, &data.excluded, first_item, k, dim);
+    let (mut scores, mut ids) = (Vec::new(), Vec::new());
+    for list in best {
+        let filled = list.into_iter().chain(std::iter::repeat((f64::from(-1e30f32), u32::MAX))).take(k);
+        for (score, id) in filled {
+            scores.push(score);
+            ids.push(f64::from(id));
+        }
+    }
+    let bias = data.bias.as_ref().map(|b| upload(gpu, b, &[items]));
+    let lists = Exclusions::new(gpu, &data.excluded);
+    let exclude = (shape.excluded != Excluded::Nothing).then_some(&lists);
+    let (x, table) = (upload(gpu, &data.queries, &[queries, dim]), upload(gpu, &data.table, &[items, dim]));
+    let (got_scores, got_ids) = ops::top_k(gpu, &x, &table, bias.as_ref(), exclude, k, first_item);
+    let got_ids: Vec<f64> = got_ids.to_vec::<u32>()?.into_iter().map(f64::from).collect();
+    let got_scores = floats(&got_scores)?;
+    gpu.check_guards()?;
+    // Scores that are missing would hide all others in a relative comparison.
+    let tame =
+        |v: &[f64]| -> Vec<f64> { v.iter().map(|s| if *s == f64::from(-1e30f32) { -1e6 } else { *s }).collect() };
+    Ok(vec![
+        shape.report("top_k", "scores", &tame(&got_scores), &tame(&scores)),
+        shape.report("top_k", "ids", &got_ids, &ids),
+    ])
+}
+
+/// Ranks, exactly. Targets outside of the catalogue are among them.
+pub fn rank_of(gpu: &Gpu, shape: Catalogue) -> Result<Vec<Report>> {
+    let Catalogue { queries, items, dim, first_item, .. } = shape;
+    let mut data = shape.data();
+    let mut targets: Vec<u32> = (0..queries).map(|_| data.rng.below(items) as u32).collect();
+    targets[queries / 2] = [u32::MAX, items as u32, items as u32 - 1][queries % 3];
+    let bias = data.bias.as_deref();
+    let ranks = reference::rank_of(&data.queries, &data.table, bias, &targets, &data.excluded, first_item);
+    let expected: Vec<f64> = ranks.into_iter().map(f64::from).collect();
+    let bias = data.bias.as_ref().map(|b| upload(gpu, b, &[items]));
+    let lists = Exclusions::new(gpu, &data.excluded);
+    let exclude = (shape.excluded != Excluded::Nothing).then_some(&lists);
+    let (x, table) = (upload(gpu, &data.queries, &[queries, dim]), upload(gpu, &data.table, &[items, dim]));
+    let targets = Tensor::from_slice(gpu, &targets, &[queries]);
+    let ranks = ops::rank_of(gpu, &x, &table, bias.as_ref(), &targets, exclude, first_item);
+    let ranks: Vec<f64> = ranks.to_vec::<u32>()?.into_iter().map(f64::from).collect();
+    gpu.check_guards()?;
+    Ok(vec![shape.report("rank_of", "ranks", &ranks, &expected)])
+}
+
+/// Loss and gradients; a fifth of the rows is ignored.
+pub fn cross_entropy(
+    gpu: &Gpu,
+    [rows, items, dim]: [usize; 3],
+    with_bias: bool,
+    options: CrossEntropy,
+) -> Result<Vec<Report>> {
+    let mut rng = Rng::new((rows * 31 + items * 7 + dim) as u64);
+    let CrossEntropy { smoothing, first_item, .. } = options;
+    let targets: Vec<u32> = (0..rows)
+        .map(|r| if r % 5 == 4 { ops::IGNORE } else { (first_item + rng.below(items - first_item)) as u32 })
+        .collect();
+    let mut inputs =
+        vec![Input::random(&mut rng, "x", &[rows, dim], 2.0), Input::random(&mut rng, "table", &[items, dim], 1.0)];
+    if with_bias {
+        inputs.push(Input::random(&mut rng, "bias", &[items], 1.0));
+    }
+    let ids = Tensor::from_slice(gpu, &targets, &[rows]);
+    let reference = |x: &[Vec<f64>]| {
+        let bias = x.get(2).map(Vec::as_slice);
+        reference::cross_entropy(&x[0], &x[1], bias, &targets, f64::from(smoothing), first_item)
+    };
+    let device = |tape: &mut Tape, x: &[Tensor]| ops::cross_entropy(tape, &x[0], &x[1], x.get(2), &ids, &options);
+    let check = Check {
+        op: "cross_entropy",
+        shape: format!("[{rows}, {items}, {dim}] bias {with_bias} {options:?}"),
+        inputs,
+        reference: &reference,
+        device: &device,
+        tolerance: 4e-6,
+        gradient_tolerance: 2e-5,
+    };
+    check.run(gpu)
+}

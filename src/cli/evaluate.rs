@@ -1,0 +1,160 @@
+use super::{Common, SeenArg};
+use desirepath::data::Dataset;
+use desirepath::eval::baselines::Baselines;
+use desirepath::eval::metrics::Metrics;
+use desirepath::eval::{Case, Ranked, Seen, Split, cases, never_visited, rank};
+use desirepath::train::Checkpoint;
+use desirepath::{Error, Result};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Rank all items for each user's held-out event, and compare with what counting reaches.
+///
+/// Leave-one-out by time: the last event of each user is the test, the last but one the validation. Every item is
+/// ranked, ties count against the model, and POP, Markov-1 and USERFREQ stand beside the result.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  desirepath evaluate .out/ml-100k .data/ml-100k
+  desirepath evaluate .out/nyc .data/nyc --seen keep --json > nyc.json")]
+pub struct Args {
+    /// Folder that `train` wrote
+    model: PathBuf,
+    /// Folder that `prepare` wrote
+    dataset: PathBuf,
+    #[arg(long, value_enum, default_value = "test")]
+    split: SplitArg,
+    /// Items the user had before: in the ranking or not [default: as in training]
+    #[arg(long, value_enum)]
+    seen: Option<SeenArg>,
+    /// Seed of the bootstrap
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum SplitArg {
+    Validation,
+    Test,
+}
+
+/// The model's metrics at the top level, the baselines' by name, and how all of it was measured.
+#[derive(Serialize)]
+pub struct Evaluation {
+    #[serde(flatten)]
+    pub metrics: Metrics,
+    /// Cases whose target the user never had before, where repeats are ranked at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub never_visited: Option<Metrics>,
+    pub baselines: BTreeMap<String, Metrics>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub baselines_never_visited: BTreeMap<String, Metrics>,
+    pub split: Split,
+    pub seen: Seen,
+    /// Whether the model was told the time of the event that it predicts.
+    pub request_time: bool,
+    pub adapter: String,
+    pub version: &'static str,
+    pub seconds: f64,
+    pub cases_per_s: f64,
+}
+
+pub fn run(args: &Args, common: &Common) -> Result<()> {
+    let dataset = Dataset::load(&args.dataset)?;
+    let checkpoint = Checkpoint::open(&args.model)?;
+    let data = checkpoint.data()?;
+    if data.items != dataset.items || data.users != dataset.users {
+        return Err(Error::format(
+            &args.model,
+            format!("it was trained on other users or items than {}", args.dataset.display()),
+        ));
+    }
+    let gpu = common.gpu()?;
+    let model = checkpoint.load(&gpu, &data)?;
+    let split = match args.split {
+        SplitArg::Validation => Split::Validation,
+        SplitArg::Test => Split::Test,
+    };
+    let cases = cases(&dataset, split);
+    if cases.is_empty() {
+        return Err(Error::format(&args.dataset, "no user has the three events that an evaluation needs"));
+    }
+    let seen = args.seen.map_or(checkpoint.seen, |s| s.resolve(&dataset));
+    let bar = common.bar(cases.len(), "ranking {bar:24} {pos}/{len} users, {eta} to go");
+    let started = Instant::now();
+    let ranked = rank(&model, &dataset, &cases, seen, true, &mut |done| bar.set_position(done as u64))?;
+    let seconds = started.elapsed().as_secs_f64();
+    bar.finish_and_clear();
+    let mut evaluation = judge(&dataset, &cases, &ranked, seen, args.seed);
+    evaluation.split = split;
+    evaluation.request_time = model.config().request_time;
+    evaluation.adapter = gpu.info().to_string();
+    evaluation.seconds = seconds;
+    evaluation.cases_per_s = cases.len() as f64 / seconds;
+    common.print(&evaluation, &evaluation);
+    Ok(())
+}
+
+/// Metrics of a ranking, with the baselines on the same cases.
+pub fn judge(dataset: &Dataset, cases: &[Case], ranked: &Ranked, seen: Seen, seed: u64) -> Evaluation {
+    let counters = Baselines::new(dataset);
+    let fresh = never_visited(dataset, cases);
+    let of = |ranked: &Ranked| Metrics::of(ranked, counters.counts(), seed);
+    let mut evaluation = Evaluation {
+        metrics: of(ranked),
+        never_visited: (seen == Seen::Keep).then(|| of(&ranked.select(&fresh))),
+        baselines: BTreeMap::new(),
+        baselines_never_visited: BTreeMap::new(),
+        split: Split::Test,
+        seen,
+        request_time: false,
+        adapter: String::new(),
+        version: env!("CARGO_PKG_VERSION"),
+        seconds: 0.0,
+        cases_per_s: 0.0,
+    };
+    for (name, ranked) in counters.all(cases, seen) {
+        let key = name.split('-').next().unwrap_or(name).to_lowercase();
+        if seen == Seen::Keep {
+            evaluation.baselines_never_visited.insert(key.clone(), of(&ranked.select(&fresh)));
+        }
+        evaluation.baselines.insert(key, of(&ranked));
+    }
+    evaluation
+}
+
+impl fmt::Display for Evaluation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}\n", self.metrics)?;
+        let row = |f: &mut fmt::Formatter<'_>, name: &str, all: &Metrics, fresh: Option<&Metrics>| {
+            let value = |m: &Metrics, key: &str| m.get(key).unwrap_or(f64::NAN);
+            write!(f, "{name:<12}")?;
+            for key in ["hr@1", "hr@5", "hr@10", "ndcg@10"] {
+                write!(f, "{:>9.4}", value(all, key))?;
+            }
+            match fresh {
+                Some(fresh) => writeln!(f, "{:>15.4}{:>13.4}", value(fresh, "hr@10"), value(fresh, "ndcg@10")),
+                None => writeln!(f),
+            }
+        };
+        write!(f, "{:<12}{:>9}{:>9}{:>9}{:>9}", "", "hr@1", "hr@5", "hr@10", "ndcg@10")?;
+        match &self.never_visited {
+            Some(m) => writeln!(f, "   hr@10 / ndcg@10 on {} never visited", m.cases)?,
+            None => writeln!(f)?,
+        }
+        row(f, "model", &self.metrics, self.never_visited.as_ref())?;
+        for (name, metrics) in &self.baselines {
+            row(f, name, metrics, self.baselines_never_visited.get(name))?;
+        }
+        let split = if self.split == Split::Test { "test" } else { "validation" };
+        let seen = if self.seen == Seen::Filter { "removed from" } else { "kept in" };
+        let time = if self.request_time { "known" } else { "not known" };
+        writeln!(
+            f,
+            "\n{split} split, all items ranked, items seen before {seen} the ranking, time of the request {time};"
+        )?;
+        writeln!(f, "{:.0} users/s on {}", self.cases_per_s, self.adapter)
+    }
+}

@@ -1,0 +1,88 @@
+//! Subcommands, each in its file, and what they share.
+
+pub mod bench;
+pub mod demo;
+pub mod doctor;
+pub mod evaluate;
+pub mod prepare;
+pub mod recommend;
+pub mod train;
+
+use desirepath::data::Dataset;
+use desirepath::eval::Seen;
+use desirepath::{Gpu, Options, Result};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+#[derive(Debug, clap::Args)]
+pub struct Common {
+    /// Adapter to run on: part of its name, or its index in `doctor`'s list [default: the best GPU]
+    #[arg(long, global = true, env = "DESIREPATH_ADAPTER", value_name = "NAME|INDEX")]
+    adapter: Option<String>,
+    /// Print one JSON object instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+impl Common {
+    /// Opens the device; a software adapter works and is pointed out.
+    pub fn gpu(&self) -> Result<Gpu> {
+        let mut options = Options::from_env();
+        options.adapter = self.adapter.clone().or(options.adapter);
+        let gpu = Gpu::open(options)?;
+        if gpu.info().software {
+            eprintln!("running on {}: correct, but on the CPU", gpu.info());
+        }
+        Ok(gpu)
+    }
+
+    /// Prints `value` as JSON where that was asked for, and as text otherwise.
+    pub fn print(&self, value: &impl Serialize, text: impl std::fmt::Display) {
+        match serde_json::to_string_pretty(value) {
+            Ok(json) if self.json => println!("{json}"),
+            _ => print!("{text}"),
+        }
+    }
+
+    /// A bar on the terminal with an ETA; silent where the output is for machines or not a terminal.
+    pub fn bar(&self, total: usize, template: &str) -> ProgressBar {
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let target = if self.json { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        ProgressBar::with_draw_target(Some(total as u64), target).with_style(style)
+    }
+}
+
+/// Whether items of the user's own past may be recommended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum SeenArg {
+    /// Keep them where people come back (more than a tenth of the events are repeats), filter them elsewhere
+    Auto,
+    /// Never recommend what the user has had
+    Filter,
+    /// Anything may be recommended again
+    Keep,
+}
+
+impl SeenArg {
+    pub fn resolve(self, dataset: &Dataset) -> Seen {
+        match self {
+            SeenArg::Filter => Seen::Filter,
+            SeenArg::Keep => Seen::Keep,
+            SeenArg::Auto if revisit_share(dataset) > 0.1 => Seen::Keep,
+            SeenArg::Auto => Seen::Filter,
+        }
+    }
+}
+
+/// Share of events whose item the user had before.
+pub fn revisit_share(dataset: &Dataset) -> f64 {
+    let mut seen_by = vec![0; dataset.n_items() + 1];
+    let mut repeats = 0;
+    for user in 1..=dataset.n_users() {
+        for item in &dataset.item[dataset.events_of(user)] {
+            let last = std::mem::replace(&mut seen_by[*item as usize], user);
+            repeats += usize::from(last == user);
+        }
+    }
+    repeats as f64 / dataset.n_events().max(1) as f64
+}

@@ -1,0 +1,206 @@
+use super::Common;
+use desirepath::data::Dataset;
+use desirepath::eval::Seen;
+use desirepath::model::{History, Model, Request};
+use desirepath::train::{Checkpoint, history, item_ids, user_id};
+use desirepath::{Error, Result};
+use serde::Serialize;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Say what a user will want next.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  desirepath recommend .out/ml-100k --user 196
+  desirepath recommend .out/nyc --user 42 --at 2012-06-01T19:30 --near 40.72,-74.00 --explain
+  desirepath recommend .out/ml-100k --history 50,181,172 --top 5 --json")]
+#[command(group = clap::ArgGroup::new("who").required(true).args(["user", "history"]))]
+pub struct Args {
+    /// Folder that `train` wrote
+    model: PathBuf,
+    /// A user of the training data; others are served as unknown users
+    #[arg(long, value_name = "ID")]
+    user: Option<String>,
+    /// Items instead of a user, oldest first
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    history: Vec<String>,
+    /// How many
+    #[arg(long, default_value_t = 10)]
+    top: usize,
+    /// Time of the request: seconds since 1970, or 2012-06-01T19:30 (UTC) [default: now, where the model uses it]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    at: Option<i64>,
+    /// Place of the request in degrees
+    #[arg(long, value_name = "LAT,LON", value_parser = parse_place, allow_hyphen_values = true)]
+    near: Option<[f32; 2]>,
+    /// Show which past events carried the weight
+    #[arg(long)]
+    explain: bool,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    items: Vec<Item<'a>>,
+    /// The user or the whole history is new to the model.
+    cold: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    explain: Vec<Weight<'a>>,
+}
+
+#[derive(Serialize)]
+struct Item<'a> {
+    item: &'a str,
+    score: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probability: Option<f32>,
+}
+
+/// Share of the attention that a past event got, over all heads.
+#[derive(Serialize)]
+struct Weight<'a> {
+    item: &'a str,
+    time: i64,
+    weight: f32,
+}
+
+pub fn run(args: &Args, common: &Common) -> Result<()> {
+    let checkpoint = Checkpoint::open(&args.model)?;
+    let data = checkpoint.data()?;
+    let (user, items) = who(args, &data)?;
+    if args.top == 0 || args.top > 1000 {
+        return Err(Error::Config(format!("--top {}: expected 1 to 1000", args.top)));
+    }
+    let gpu = common.gpu()?;
+    let model = checkpoint.load(&gpu, &data)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
+    let request = Request { time: Some(args.at.unwrap_or(now)), place: args.near };
+    let times = vec![request.time.unwrap_or(now); items.len()];
+    let history = match user {
+        Some(user) if !data.events_of(user as usize).is_empty() => {
+            history(&data, user, data.events_of(user as usize), request)
+        }
+        _ => History { user: 0, items: &items, times: &times, places: None, ratings: None, request },
+    };
+    let exclude = match checkpoint.seen {
+        Seen::Filter => history.items.to_vec(),
+        Seen::Keep => Vec::new(),
+    };
+    let found = model.recommend(&[history], &[sorted(exclude)], args.top)?;
+    let name = |id: u32| data.items[id as usize - 1].as_str();
+    let answer = Answer {
+        items: found[0]
+            .iter()
+            .map(|r| Item { item: name(r.item), score: r.score, probability: r.probability })
+            .collect(),
+        cold: user.is_none() && args.user.is_some(),
+        explain: if args.explain { explain(&model, &history, &data)? } else { Vec::new() },
+    };
+    common.print(&answer, text(&answer));
+    Ok(())
+}
+
+/// The user's id, if it is known, or the items of an explicit history.
+fn who(args: &Args, data: &Dataset) -> Result<(Option<u32>, Vec<u32>)> {
+    if let Some(name) = &args.user {
+        let id = user_id(data, name);
+        if id == 0 {
+            return Err(Error::Config(format!(
+                "no user is called {name:?} in this model; give --history A,B,C for somebody new"
+            )));
+        }
+        return Ok((Some(id), Vec::new()));
+    }
+    let names: Vec<&str> = args.history.iter().map(|s| s.trim()).collect();
+    Ok((None, item_ids(data, &names)?))
+}
+
+fn sorted(mut items: Vec<u32>) -> Vec<u32> {
+    items.sort_unstable();
+    items.dedup();
+    items
+}
+
+/// Past events with the most attention of the last one, heaviest first.
+fn explain<'a>(model: &Model, history: &History, data: &'a Dataset) -> Result<Vec<Weight<'a>>> {
+    const SHOWN: usize = 10;
+    let history = history.last(model.config().len);
+    let Some(weights) = model.explain(&history)? else { return Ok(Vec::new()) };
+    let mut list: Vec<Weight> = weights
+        .iter()
+        .zip(history.items.iter().zip(history.times))
+        .map(|(weight, (item, time))| Weight { item: &data.items[*item as usize - 1], time: *time, weight: *weight })
+        .collect();
+    list.sort_by(|a, b| b.weight.total_cmp(&a.weight));
+    list.truncate(SHOWN);
+    Ok(list)
+}
+
+fn text(answer: &Answer) -> String {
+    let mut out = String::new();
+    for (rank, Item { item, score, probability }) in answer.items.iter().enumerate() {
+        let probability = probability.map_or(String::new(), |p| format!("  probability {p:.3}"));
+        out += &format!("{:>4}  {item:<40} score {score:.3}{probability}\n", rank + 1);
+    }
+    if !answer.explain.is_empty() {
+        out += "\nweight of past events:\n";
+    }
+    for Weight { item, weight, .. } in &answer.explain {
+        out += &format!("{:>5.1} %  {item}\n", 100.0 * weight);
+    }
+    out
+}
+
+fn parse_place(text: &str) -> std::result::Result<[f32; 2], String> {
+    let (lat, lon) = text.split_once(',').ok_or("expected LAT,LON in degrees, e.g. 40.72,-74.00")?;
+    let degrees = |v: &str, limit: f32| {
+        let number: f32 = v.trim().parse().map_err(|_| format!("{v:?} is not a number"))?;
+        if number.abs() <= limit { Ok(number) } else { Err(format!("{number} is beyond ±{limit} degrees")) }
+    };
+    Ok([degrees(lat, 90.0)?, degrees(lon, 180.0)?])
+}
+
+/// Seconds since 1970, from a number or `YYYY-MM-DD[THH:MM[:SS]]` in UTC.
+fn parse_time(text: &str) -> std::result::Result<i64, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(seconds);
+    }
+    let wrong = || format!("{text:?}: expected seconds since 1970 or YYYY-MM-DDTHH:MM");
+    let (date, clock) = text.split_once(['T', ' ']).unwrap_or((text, "00:00"));
+    let numbers = |part: &str, by: char| part.trim_end_matches('Z').split(by).map(|n| n.parse::<i64>()).collect();
+    let date: Vec<i64> = std::result::Result::map_err(numbers(date, '-'), |_: std::num::ParseIntError| wrong())?;
+    let clock: Vec<i64> = std::result::Result::map_err(numbers(clock, ':'), |_: std::num::ParseIntError| wrong())?;
+    let (&[year, month, day], &[hour, minute, ..]) = (date.as_slice(), clock.as_slice()) else { return Err(wrong()) };
+    let fits =
+        (1..=12).contains(&month) && (1..=31).contains(&day) && (0..24).contains(&hour) && (0..60).contains(&minute);
+    if !fits {
+        return Err(wrong());
+    }
+    Ok(days_since_1970(year, month, day) * 86_400 + hour * 3600 + minute * 60 + clock.get(2).copied().unwrap_or(0))
+}
+
+/// Days from 1970-01-01 in the Gregorian calendar, counted in years that begin in March.
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    let y = if month <= 2 { year - 1 } else { year };
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    365 * y + y.div_euclid(4) - y.div_euclid(100) + y.div_euclid(400) + day_of_year - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read() {
+        assert_eq!(parse_time("0"), Ok(0));
+        assert_eq!(parse_time("1970-01-01"), Ok(0));
+        assert_eq!(parse_time("2000-02-29T12:30"), Ok(951_827_400));
+        assert_eq!(parse_time("2026-11-25T07:00:05Z"), Ok(1_795_590_005));
+        assert!(parse_time("2026-13-01").is_err() && parse_time("noon").is_err());
+    }
+
+    #[test]
+    fn places_are_read() {
+        assert_eq!(parse_place("40.5,-74"), Ok([40.5, -74.0]));
+        assert!(parse_place("91,0").is_err() && parse_place("1;2").is_err());
+    }
+}

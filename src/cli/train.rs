@@ -1,0 +1,169 @@
+use super::{Common, SeenArg};
+use desirepath::data::Dataset;
+use desirepath::eval::Seen;
+use desirepath::model::{Config, PRESETS};
+use desirepath::train::{Checkpoint, Progress, State, TrainOptions, Trainer, set};
+use desirepath::{Error, Gpu, Result};
+use serde::Serialize;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Train a model on a prepared dataset.
+///
+/// The newest event of each user is held out for `evaluate`, the one before it chooses the epoch. A training that was
+/// killed goes on with --resume and ends with the same weights, bit for bit.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  desirepath train .data/ml-100k --out .out/ml-100k
+  desirepath train .data/nyc --out .out/nyc --set request_time=true --set len=100 --seed 2
+  desirepath train .data/ml-1m --out .out/sasrec --preset sasrec --set len=200 --set epochs=30
+  desirepath train .data/ml-1m --out .out/sasrec --resume")]
+pub struct Args {
+    /// Folder that `prepare` wrote
+    dataset: PathBuf,
+    /// Folder of the model to write
+    #[arg(long, value_name = "MODEL")]
+    out: PathBuf,
+    /// Stages to start from: desirepath, gru4rec, sasrec, hstu or mf
+    #[arg(long, default_value = "desirepath")]
+    preset: String,
+    /// TOML file with tables [model] and [train]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Change one setting, e.g. dim=128, train.lr=1e-3 (an unknown name lists them all)
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Seed of everything random
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Go on from what is in --out
+    #[arg(long)]
+    resume: bool,
+    /// Replace what is in --out
+    #[arg(long, conflicts_with = "resume")]
+    force: bool,
+    /// Items the user had before: in the ranking of the validation or not
+    #[arg(long, value_enum, default_value = "auto")]
+    seen: SeenArg,
+}
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    model: &'a PathBuf,
+    adapter: String,
+    seed: u64,
+    parameters: usize,
+    seen: Seen,
+    seconds: f64,
+    peak_device_bytes: u64,
+    state: &'a State,
+}
+
+pub fn run(args: &Args, common: &Common) -> Result<()> {
+    let dataset = Dataset::load(&args.dataset)?;
+    if args.out.exists() && !args.resume && !args.force {
+        return Err(Error::Config(format!(
+            "{} exists; go on with --resume or replace it with --force",
+            args.out.display()
+        )));
+    }
+    let gpu = common.gpu()?;
+    let mut trainer = trainer(args, &gpu, &dataset)?;
+    let started = Instant::now();
+    train_with_bar(&mut trainer, Some(&args.out), common)?;
+    let summary = Summary {
+        model: &args.out,
+        adapter: gpu.info().to_string(),
+        seed: trainer.options().seed,
+        parameters: trainer.model().params().count(),
+        seen: trainer.seen(),
+        seconds: started.elapsed().as_secs_f64(),
+        peak_device_bytes: gpu.memory().peak,
+        state: trainer.state(),
+    };
+    let State { best_epoch, best_ndcg10, .. } = summary.state;
+    let (model, data) = (args.out.display(), args.dataset.display());
+    let text = format!(
+        "{} parameters, {:.0} s, best epoch {best_epoch}: validation ndcg@10 {best_ndcg10:.4}\n\
+         next: desirepath evaluate {model} {data}\n",
+        summary.parameters, summary.seconds
+    );
+    common.print(&summary, text);
+    Ok(())
+}
+
+fn trainer<'a>(args: &Args, gpu: &Gpu, dataset: &'a Dataset) -> Result<Trainer<'a>> {
+    if args.resume {
+        let seen = Checkpoint::open(&args.out)?.seen;
+        return Trainer::resume(gpu, dataset, &args.out, seen);
+    }
+    let mut config = Config::preset(&args.preset)?;
+    let mut options = TrainOptions::default();
+    if let Some(path) = &args.config {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::file(path, &e))?;
+        read_config(&text, &mut config, &mut options).map_err(|e| Error::format(path, e.to_string()))?;
+    }
+    for pair in &args.set {
+        let (key, value) =
+            pair.split_once('=').ok_or_else(|| Error::Config(format!("--set {pair}: expected KEY=VALUE")))?;
+        set(&mut config, &mut options, key.trim(), value.trim())?;
+    }
+    options.seed = args.seed.unwrap_or(options.seed);
+    Trainer::new(gpu, dataset, &config, &options, args.seen.resolve(dataset))
+}
+
+/// Tables `[model]` and `[train]`; `preset` in `[model]` chooses what the rest changes.
+fn read_config(text: &str, config: &mut Config, options: &mut TrainOptions) -> Result<()> {
+    let table: toml::Table = text.parse().map_err(|e: toml::de::Error| Error::Config(e.message().into()))?;
+    for (section, values) in &table {
+        let values = values.as_table().filter(|_| section == "model" || section == "train");
+        let values = values.ok_or_else(|| Error::Config(format!("{section}: expected tables [model] and [train]")))?;
+        if let Some(preset) = values.get("preset").and_then(toml::Value::as_str) {
+            *config = Config::preset(preset)?;
+        }
+        for (key, value) in values.iter().filter(|(k, _)| *k != "preset") {
+            set(config, options, &format!("{section}.{key}"), &value.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+/// Trains to the end under a bar with loss, metric, speed and ETA.
+pub fn train_with_bar(trainer: &mut Trainer, out: Option<&std::path::Path>, common: &Common) -> Result<()> {
+    let bar = common.bar(0, "{prefix} {bar:24} {pos}/{len} steps, {msg}, {elapsed} gone, {eta} to go");
+    let metric = std::cell::RefCell::new(String::new());
+    let mut steps = 0;
+    trainer.run(out, &mut |progress| match progress {
+        Progress::Start { epochs, steps_per_epoch, state } => {
+            steps = steps_per_epoch;
+            bar.set_length((epochs * steps_per_epoch) as u64);
+            bar.set_position((state.epoch * steps_per_epoch + state.step_in_epoch) as u64);
+            bar.reset_eta();
+        }
+        Progress::Step { epoch, step_in_epoch, loss, events_per_s } => {
+            bar.set_position((epoch * steps + step_in_epoch) as u64);
+            bar.set_prefix(format!("epoch {}", epoch + 1));
+            bar.set_message(format!("loss {loss:.4}{}, {events_per_s:.0} events/s", metric.borrow()));
+        }
+        Progress::Epoch(record) => {
+            if let (Some(hr), Some(ndcg)) = (record.hr10, record.ndcg10) {
+                *metric.borrow_mut() = format!(", valid ndcg@10 {ndcg:.4}");
+                bar.println(format!(
+                    "epoch {:>3}  loss {:.4}  valid hr@10 {hr:.4}  ndcg@10 {ndcg:.4}",
+                    record.epoch, record.loss
+                ));
+            }
+        }
+        Progress::Stopped { early } => {
+            bar.finish_and_clear();
+            if early && !common.json {
+                eprintln!("stopped early: validation no longer improves");
+            }
+        }
+    })
+}
+
+/// Presets with what they are, for help texts.
+pub fn presets() -> String {
+    PRESETS.iter().map(|(name, what)| format!("  {name:<11} {what}\n")).collect()
+}

@@ -1,0 +1,187 @@
+//! Which adapter, with which features and limits.
+
+use crate::error::{Error, Result};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Rewrites a kernel's source before it is compiled, given its name and composed text. For tests that break kernels.
+pub type Patch = Arc<dyn Fn(&str, &str) -> String + Send + Sync>;
+
+/// How to open a device. [`Options::from_env`] reads the variables; `Default` ignores them.
+#[derive(Clone, Default)]
+pub struct Options {
+    /// Part of the adapter's name, or its index in [`adapters`]. `DESIREPATH_ADAPTER`.
+    pub adapter: Option<String>,
+    /// Ask for exactly WebGPU's default limits and no optional feature. `DESIREPATH_LIMITS=webgpu`.
+    pub webgpu_limits: bool,
+    /// Compile shaders with bounds checks and bounded loops. `DESIREPATH_CHECKED=1`.
+    pub checked: bool,
+    /// Fill new buffers with NaN and watch the bytes behind them: see [`Gpu::check_guards`](super::Gpu::check_guards).
+    pub guard: bool,
+    /// Bytes per binding to pretend, to exercise the splitting of large tables on small ones.
+    pub max_binding: Option<u64>,
+    /// Where the driver's pipeline cache is kept; `None` keeps none. `DESIREPATH_CACHE`, by default the user's cache folder.
+    pub cache: Option<PathBuf>,
+    /// See [`Patch`].
+    pub patch: Option<Patch>,
+}
+
+impl Options {
+    pub fn from_env() -> Self {
+        let var = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
+        let home = || {
+            var("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| var("HOME").map(|h| PathBuf::from(h).join(".cache")))
+        };
+        Options {
+            adapter: var("DESIREPATH_ADAPTER"),
+            webgpu_limits: var("DESIREPATH_LIMITS").is_some_and(|v| v == "webgpu"),
+            checked: var("DESIREPATH_CHECKED").is_some_and(|v| v != "0"),
+            cache: var("DESIREPATH_CACHE").map(PathBuf::from).or_else(|| home().map(|h| h.join("desirepath"))),
+            ..Options::default()
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("adapter", &self.adapter)
+            .field("webgpu_limits", &self.webgpu_limits)
+            .field("checked", &self.checked)
+            .field("guard", &self.guard)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is known of an adapter, without naming wgpu.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AdapterInfo {
+    pub name: String,
+    /// `vulkan`, `metal`, `dx12`, …
+    pub backend: String,
+    /// `discrete GPU`, `integrated GPU`, `virtual GPU`, `software` or `other`.
+    pub kind: &'static str,
+    pub driver: String,
+    /// A driver on the CPU: correct everywhere, and slow.
+    pub software: bool,
+    pub subgroup_min: u32,
+    pub subgroup_max: u32,
+    pub f16: bool,
+    pub subgroups: bool,
+    pub timestamps: bool,
+    pub max_binding: u64,
+    pub max_buffer: u64,
+    pub max_workgroup_memory: u32,
+    pub max_invocations: u32,
+    pub max_storage_buffers: u32,
+}
+
+impl fmt::Display for AdapterInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}, {})", self.name, self.backend, self.kind)
+    }
+}
+
+pub(super) fn describe(info: &wgpu::AdapterInfo, features: wgpu::Features, limits: &wgpu::Limits) -> AdapterInfo {
+    use wgpu::DeviceType::*;
+    AdapterInfo {
+        name: info.name.clone(),
+        backend: info.backend.to_string(),
+        kind: match info.device_type {
+            DiscreteGpu => "discrete GPU",
+            IntegratedGpu => "integrated GPU",
+            VirtualGpu => "virtual GPU",
+            Cpu => "software",
+            Other => "other",
+        },
+        driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
+        software: info.device_type == Cpu,
+        subgroup_min: info.subgroup_min_size,
+        subgroup_max: info.subgroup_max_size,
+        f16: features.contains(wgpu::Features::SHADER_F16),
+        subgroups: features.contains(wgpu::Features::SUBGROUP),
+        timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+        max_binding: limits.max_storage_buffer_binding_size,
+        max_buffer: limits.max_buffer_size,
+        max_workgroup_memory: limits.max_compute_workgroup_storage_size,
+        max_invocations: limits.max_compute_invocations_per_workgroup,
+        max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
+    }
+}
+
+fn rank(kind: wgpu::DeviceType) -> u32 {
+    use wgpu::DeviceType::*;
+    match kind {
+        DiscreteGpu => 0,
+        IntegratedGpu => 1,
+        VirtualGpu => 2,
+        Other => 3,
+        Cpu => 4,
+    }
+}
+
+async fn enumerate() -> (wgpu::Instance, Vec<wgpu::Adapter>) {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let mut adapters = instance.enumerate_adapters(wgpu::Backends::PRIMARY).await;
+    adapters.sort_by_key(|a| rank(a.get_info().device_type)); // stable: the system's order within a kind
+    (instance, adapters)
+}
+
+/// Every adapter of this machine, best kind first: the order that an index in [`Options::adapter`] counts in.
+pub async fn adapters() -> Vec<AdapterInfo> {
+    let (_instance, list) = enumerate().await;
+    list.iter().map(|a| describe(&a.get_info(), a.features(), &a.limits())).collect()
+}
+
+fn choose(adapters: &[wgpu::Adapter], wanted: Option<&str>) -> Result<usize> {
+    let names: Vec<_> = adapters.iter().map(|a| a.get_info().name).collect();
+    let list = || {
+        let rows: Vec<_> = names.iter().enumerate().map(|(i, n)| format!("{i}: {n}")).collect();
+        rows.join(", ")
+    };
+    if adapters.is_empty() {
+        return Err(Error::NoAdapter(
+            "no Vulkan, Metal or DX12 driver was found; on Debian or Ubuntu `apt-get install mesa-vulkan-drivers` \
+             brings one that runs on the CPU"
+                .into(),
+        ));
+    }
+    let Some(wanted) = wanted else { return Ok(0) };
+    let by_index = wanted.parse::<usize>().ok().filter(|i| *i < adapters.len());
+    let by_name = || names.iter().position(|n| n.to_lowercase().contains(&wanted.to_lowercase()));
+    by_index.or_else(by_name).ok_or_else(|| {
+        Error::NoAdapter(format!("none is called {wanted:?}; choose a part of a name or an index from: {}", list()))
+    })
+}
+
+pub(super) struct Opened {
+    pub keep: (wgpu::Instance, wgpu::Adapter), // some drivers fault when these go before the device
+    pub device: wgpu::Device,
+    pub queue: wgpu::Queue,
+}
+
+pub(super) async fn open(options: &Options) -> Result<Opened> {
+    let (instance, mut list) = enumerate().await;
+    let adapter = list.swap_remove(choose(&list, options.adapter.as_deref())?);
+    let useful = wgpu::Features::SHADER_F16
+        | wgpu::Features::SUBGROUP
+        | wgpu::Features::TIMESTAMP_QUERY
+        | wgpu::Features::PIPELINE_CACHE;
+    let (required_features, required_limits) = match options.webgpu_limits {
+        true => (wgpu::Features::empty(), wgpu::Limits::default()),
+        false => (adapter.features() & useful, adapter.limits()),
+    };
+    let descriptor = wgpu::DeviceDescriptor {
+        label: Some("desirepath"),
+        required_features,
+        required_limits,
+        experimental_features: wgpu::ExperimentalFeatures::disabled(),
+        memory_hints: wgpu::MemoryHints::MemoryUsage, // the pool above sub-allocates
+        trace: wgpu::Trace::Off,
+    };
+    let name = adapter.get_info().name;
+    let opened = adapter.request_device(&descriptor).await;
+    let (device, queue) = opened.map_err(|e| Error::NoAdapter(format!("{name} refused to open: {e}")))?;
+    Ok(Opened { keep: (instance, adapter), device, queue })
+}

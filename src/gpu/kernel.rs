@@ -1,0 +1,93 @@
+//! WGSL sources: sharing text, fixing constants, and what a shader binds.
+
+/// One WGSL file with one entry point `main`. Made by [`kernel!`](crate::kernel).
+#[derive(Debug)]
+pub struct Kernel {
+    pub name: &'static str,
+    pub source: &'static str,
+}
+
+/// A kernel with the constants of one use of it: `KERNEL.with(&[("HEAD_DIM", 32)])`.
+#[derive(Debug, Clone, Copy)]
+pub struct Variant<'a> {
+    pub kernel: &'static Kernel,
+    pub consts: &'a [(&'static str, u32)],
+}
+
+impl Kernel {
+    pub const fn with<'a>(&'static self, consts: &'a [(&'static str, u32)]) -> Variant<'a> {
+        Variant { kernel: self, consts }
+    }
+}
+
+impl From<&'static Kernel> for Variant<'_> {
+    fn from(kernel: &'static Kernel) -> Self {
+        Variant { kernel, consts: &[] }
+    }
+}
+
+/// The kernel in `shaders/<name>.wgsl`: `static FORWARD: Kernel = kernel!("layer_norm");`
+#[macro_export]
+macro_rules! kernel {
+    ($name:literal) => {
+        $crate::gpu::Kernel {
+            name: $name,
+            source: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name, ".wgsl")),
+        }
+    };
+}
+
+/// Text that several shaders share, taken in by a line `// include: <name>`.
+const SHARED: &[(&str, &str)] = &[
+    ("random", include_str!("../../shaders/shared/random.wgsl")),
+    ("activation", include_str!("../../shaders/shared/activation.wgsl")),
+    ("spacetime", include_str!("../../shaders/shared/spacetime.wgsl")),
+    ("gemm_lanes", include_str!("../../shaders/shared/gemm_lanes.wgsl")),
+    ("gemm_store", include_str!("../../shaders/shared/gemm_store.wgsl")),
+    ("gru", include_str!("../../shaders/shared/gru.wgsl")),
+    ("attention", include_str!("../../shaders/shared/attention.wgsl")),
+    ("attention_tile", include_str!("../../shaders/shared/attention_tile.wgsl")),
+    ("attention_eight", include_str!("../../shaders/shared/attention_eight.wgsl")),
+    ("attention_own_query", include_str!("../../shaders/shared/attention_own_query.wgsl")),
+    ("attention_own_key", include_str!("../../shaders/shared/attention_own_key.wgsl")),
+    ("attention_bins", include_str!("../../shaders/shared/attention_bins.wgsl")),
+    ("score_key", include_str!("../../shaders/shared/score_key.wgsl")),
+];
+
+/// The WGSL that the device sees: shared text put in, and each `const NAME: u32 = …;` of `consts` given its value.
+///
+/// # Panics
+/// When the source includes what does not exist or lacks a constant.
+pub fn compose(kernel: &Kernel, consts: &[(&str, u32)]) -> String {
+    let mut text = String::with_capacity(kernel.source.len() + 1024);
+    for line in kernel.source.lines() {
+        let Some(name) = line.strip_prefix("// include: ") else {
+            text.push_str(line);
+            text.push('\n');
+            continue;
+        };
+        let shared = SHARED.iter().find(|(n, _)| *n == name.trim());
+        text.push_str(shared.unwrap_or_else(|| panic!("{}: no shared shader text named {name}", kernel.name)).1);
+    }
+    for (name, value) in consts {
+        let head = format!("const {name}: u32 = ");
+        let at = text.find(&head).unwrap_or_else(|| panic!("{}: no line `{head}…`", kernel.name)) + head.len();
+        let end = at + text[at..].find(';').unwrap_or_else(|| panic!("{}: `{head}` has no end", kernel.name));
+        text.replace_range(at..end, &format!("{value}u"));
+    }
+    text
+}
+
+/// For each storage binding 1, 2, … in order: whether the shader writes it.
+///
+/// # Panics
+/// When bindings are not numbered 1, 2, … in the order in which they stand.
+pub(super) fn writes(name: &str, source: &str) -> Vec<bool> {
+    let mut found = Vec::new();
+    for line in source.lines().filter(|l| l.contains("var<storage")) {
+        found.push(line.contains("read_write"));
+        let expected = format!("@binding({})", found.len());
+        assert!(line.contains(&expected), "{name}: expected {expected} in `{line}`");
+    }
+    found
+}

@@ -1,0 +1,77 @@
+//! Time on the device per kernel, from timestamps around each dispatch.
+
+use std::collections::HashMap;
+
+/// Timed dispatches per batch: two timestamps each.
+pub(super) const SLOTS: u32 = 512;
+
+/// What one kernel cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Timing {
+    pub kernel: &'static str,
+    pub dispatches: u64,
+    pub nanoseconds: f64,
+}
+
+pub(super) struct Profile {
+    pub queries: wgpu::QuerySet,
+    resolve: wgpu::Buffer,
+    staging: wgpu::Buffer,
+    pub names: Vec<&'static str>,
+    sums: HashMap<&'static str, (u64, f64)>,
+}
+
+impl Profile {
+    pub fn new(device: &wgpu::Device) -> Profile {
+        let buffer = |usage| {
+            let size = u64::from(SLOTS) * 16;
+            device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
+        };
+        Profile {
+            queries: device.create_query_set(&wgpu::QuerySetDescriptor {
+                label: None,
+                ty: wgpu::QueryType::Timestamp,
+                count: SLOTS * 2,
+            }),
+            resolve: buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC),
+            staging: buffer(wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ),
+            names: Vec::new(),
+            sums: HashMap::new(),
+        }
+    }
+
+    pub fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
+        let n = self.names.len() as u32;
+        if n > 0 {
+            encoder.resolve_query_set(&self.queries, 0..2 * n, &self.resolve, 0);
+            encoder.copy_buffer_to_buffer(&self.resolve, 0, &self.staging, 0, u64::from(n) * 16);
+        }
+    }
+
+    /// Adds up the batch that was just submitted; the caller has waited for it.
+    pub fn collect(&mut self, device: &wgpu::Device, nanoseconds_per_tick: f64) {
+        if self.names.is_empty() {
+            return;
+        }
+        let slice = self.staging.slice(..self.names.len() as u64 * 16);
+        slice.map_async(wgpu::MapMode::Read, |_| ());
+        let _ = device.poll(wgpu::PollType::wait_indefinitely());
+        if let Ok(view) = slice.get_mapped_range() {
+            let ticks: &[u64] = bytemuck::cast_slice(&view);
+            for (name, pair) in self.names.iter().zip(ticks.chunks_exact(2)) {
+                let sum = self.sums.entry(name).or_default();
+                sum.0 += 1;
+                sum.1 += pair[1].saturating_sub(pair[0]) as f64 * nanoseconds_per_tick;
+            }
+        }
+        self.staging.unmap();
+        self.names.clear();
+    }
+
+    pub fn take(&mut self) -> Vec<Timing> {
+        let timing = |(kernel, (dispatches, nanoseconds))| Timing { kernel, dispatches, nanoseconds };
+        let mut list: Vec<_> = self.sums.drain().map(timing).collect();
+        list.sort_by(|a, b| b.nanoseconds.total_cmp(&a.nanoseconds).then(a.kernel.cmp(b.kernel)));
+        list
+    }
+}

@@ -1,0 +1,149 @@
+//! From histories on the host to the tensors of one forward pass.
+
+use super::{Catalogue, Config};
+use crate::gpu::Gpu;
+use crate::ops::{BiasLayout, Ids, Moment, SpaceTime};
+use crate::tensor::Tensor;
+
+/// When and where a recommendation is asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Request {
+    pub time: Option<i64>,
+    /// Latitude and longitude in degrees.
+    pub place: Option<[f32; 2]>,
+}
+
+/// One user's history, oldest first. Borrowed columns, so that making a batch copies nothing but what it keeps.
+#[derive(Debug, Clone, Copy)]
+pub struct History<'a> {
+    /// 0 is a user never seen.
+    pub user: u32,
+    pub items: &'a [u32],
+    /// Seconds.
+    pub times: &'a [i64],
+    /// Latitude and longitude of each event, in degrees; NaN where unknown.
+    pub places: Option<&'a [[f32; 2]]>,
+    pub ratings: Option<&'a [f32]>,
+    pub request: Request,
+}
+
+impl<'a> History<'a> {
+    /// The last `len` events.
+    #[must_use]
+    pub fn last(&self, len: usize) -> History<'a> {
+        let from = self.items.len().saturating_sub(len);
+        History {
+            items: &self.items[from..],
+            times: &self.times[from..],
+            places: self.places.map(|p| &p[from..]),
+            ratings: self.ratings.map(|r| &r[from..]),
+            ..*self
+        }
+    }
+}
+
+/// Hours of a week: what time of day and day of the week are told apart by.
+pub(super) const WEEK_HOURS: usize = 168;
+/// Buckets of a rating: halves from 0 to 5 and beyond, 0 for none.
+pub(super) const RATING_BUCKETS: usize = 12;
+
+/// Tensors of one forward pass over `rows` histories, left-aligned and padded to `len`.
+#[derive(Debug)]
+pub struct Batch {
+    pub rows: usize,
+    pub len: usize,
+    /// `[rows, len]` items, 0 for padding.
+    pub items: Ids,
+    /// `[rows]`
+    pub users: Ids,
+    /// `u32 [rows]`
+    pub lengths: Tensor,
+    /// `[rows, len]` positions 0, 1, … (each row counts back from `len`, so that the newest event has one place).
+    pub positions: Option<Ids>,
+    /// `[rows, len]` hour of the week of each event plus 1 (of the event to be predicted, where that is known).
+    pub hours: Option<Ids>,
+    /// `[rows, len]`
+    pub ratings: Option<Ids>,
+    pub context: Option<Tensor>,
+}
+
+impl Batch {
+    /// Histories must be no longer than `config.len` and not empty.
+    pub fn new(gpu: &Gpu, config: &Config, catalogue: &Catalogue, histories: &[History]) -> Batch {
+        let rows = histories.len();
+        let longest = histories.iter().map(|h| h.items.len()).max().unwrap_or(0);
+        assert!((1..=config.len).contains(&longest), "batch: histories of 1 to {} events, got {longest}", config.len);
+        let len = longest;
+        let shape = [rows, len];
+        let padded = |fill: &dyn Fn(&History, usize) -> u32| -> Vec<u32> {
+            let at = |row: &History, t: usize| if t < row.items.len() { fill(row, t) } else { 0 };
+            histories.iter().flat_map(|h| (0..len).map(move |t| at(h, t))).collect()
+        };
+        let lengths: Vec<u32> = histories.iter().map(|h| h.items.len() as u32).collect();
+        let users: Vec<u32> = histories.iter().map(|h| h.user).collect();
+        let ids = |values: Vec<u32>, n: usize| Ids::new(gpu, &values, &shape, n);
+        let position = |h: &History, t: usize| (h.items.len() - t) as u32;
+        let time = |h: &History, t: usize| query_time(config, h, t);
+        let rating = |h: &History, t: usize| h.ratings.map_or(0, |r| rating_bucket(r[t]));
+        Batch {
+            rows,
+            len,
+            items: ids(padded(&|h, t| h.items[t]), catalogue.n_items + 1),
+            users: Ids::new(gpu, &users, &[rows], catalogue.n_users + 1),
+            lengths: Tensor::from_slice(gpu, &lengths, &[rows]),
+            positions: config.positions.then(|| ids(padded(&position), config.len + 1)),
+            hours: config.time_input.then(|| ids(padded(&|h, t| hour_of_week(time(h, t)) + 1), WEEK_HOURS + 1)),
+            ratings: config.rating_input.then(|| ids(padded(&rating), RATING_BUCKETS)),
+            context: config.biased().then(|| context(gpu, config, catalogue, histories, len)),
+        }
+    }
+
+    /// `[rows]` rows of a `[rows * len, dim]` tensor that hold each history's last event.
+    pub fn last_positions(&self, gpu: &Gpu, histories: &[History]) -> Ids {
+        let last = |(row, h): (usize, &History)| (row * self.len + h.items.len() - 1) as u32;
+        let ids: Vec<u32> = histories.iter().enumerate().map(last).collect();
+        Ids::new(gpu, &ids, &[self.rows], self.rows * self.len)
+    }
+
+    pub(super) fn bias(&self, layout: BiasLayout, table: &Tensor) -> Option<SpaceTime> {
+        let context = self.context.clone()?;
+        Some(SpaceTime { context, table: table.clone(), layout })
+    }
+}
+
+/// The time by which position `t` is asked what comes next.
+fn query_time(config: &Config, h: &History, t: usize) -> i64 {
+    if !config.request_time {
+        return h.times[t];
+    }
+    let next = h.times.get(t + 1).copied().or(h.request.time);
+    next.unwrap_or(h.times[t])
+}
+
+fn context(gpu: &Gpu, config: &Config, catalogue: &Catalogue, histories: &[History], len: usize) -> Tensor {
+    let unknown = [f32::NAN; 2];
+    let padding = Moment { time_s: 0, lat_lon: unknown, category: 0 };
+    let (mut queries, mut keys) = (vec![padding; histories.len() * len], vec![padding; histories.len() * len]);
+    for (row, h) in histories.iter().enumerate() {
+        for (t, item) in h.items.iter().map(|i| *i as usize).enumerate() {
+            let of_item = || catalogue.places.as_ref().map_or(unknown, |p| p[item]);
+            let lat_lon = h.places.map_or_else(of_item, |p| p[t]);
+            let key = Moment { time_s: h.times[t], lat_lon, category: catalogue.category_of(item) };
+            let asked = h.request.place.filter(|_| t + 1 == h.items.len());
+            queries[row * len + t] =
+                Moment { time_s: query_time(config, h, t), lat_lon: asked.unwrap_or(lat_lon), ..key };
+            keys[row * len + t] = key;
+        }
+    }
+    SpaceTime::context(gpu, &queries, &keys, histories.len(), len)
+}
+
+/// Hours since Monday midnight, UTC.
+pub(super) fn hour_of_week(seconds: i64) -> u32 {
+    const MONDAY: i64 = 4 * 86_400; // 1970-01-01 was a Thursday
+    ((seconds - MONDAY).rem_euclid(7 * 86_400) / 3600) as u32
+}
+
+fn rating_bucket(rating: f32) -> u32 {
+    if rating.is_nan() { 0 } else { ((rating * 2.0).round().clamp(0.0, 10.0) as u32) + 1 }
+}

@@ -1,0 +1,283 @@
+use super::ELEMENTWISE;
+use super::spacetime::{BiasLayout, SpaceTime};
+use crate::gpu::{Gpu, Kernel};
+use crate::kernel;
+use crate::tape::Tape;
+use crate::tensor::Tensor;
+
+static FORWARD: Kernel = kernel!("attention");
+static FORWARD_SUBGROUP: Kernel = kernel!("attention_subgroup");
+static DELTA: Kernel = kernel!("attention_backward_delta");
+static QUERY: Kernel = kernel!("attention_backward_query");
+static QUERY_SUBGROUP: Kernel = kernel!("attention_backward_query_subgroup");
+static KEY: Kernel = kernel!("attention_backward_key");
+static KEY_SUBGROUP: Kernel = kernel!("attention_backward_key_subgroup");
+static TABLE: Kernel = kernel!("attention_backward_table");
+static TABLE_SUM: Kernel = kernel!("attention_backward_table_sum");
+static WEIGHTS: Kernel = kernel!("attention_weights");
+static PAD: Kernel = kernel!("attention_pad");
+
+/// Threads of the kernels that give one thread to each row, entry or column.
+const THREADS: usize = 64;
+/// The sums of the table's gradient are taken in so many parts, then added.
+const PARTS: usize = 32;
+/// Workgroups that keep a device busy; more would only cost memory for their tables.
+const BUSY: usize = 32;
+
+/// What [`attention`] does besides the products.
+#[derive(Debug, Clone, Copy)]
+pub struct Attention<'a> {
+    pub heads: usize,
+    /// Whether query `i` sees only keys `0..=i`.
+    pub causal: bool,
+    /// `u32 [batch]`: rows are left-aligned, positions `0..length` are valid.
+    pub lengths: &'a Tensor,
+    /// Probability with which a weight is dropped; none on a tape that is off.
+    pub dropout: f32,
+    pub bias: Option<&'a SpaceTime>,
+}
+
+/// `y_i = Σ_j softmax_j(q_i · k_j / √head_dim + bias_ij) v_j` for each head: `qkv: [batch, len, 3 · dim]` holds queries,
+/// keys and values, each of `heads · head_dim = dim`; `y: [batch, len, dim]`. Queries behind the length give zeros.
+///
+/// Vaswani et al. 2017, <https://arxiv.org/abs/1706.03762>. Nothing of size `[len, len]` is stored: the softmax runs
+/// along (Dao et al. 2022, <https://arxiv.org/abs/2205.14135>), and the gradient computes probabilities anew.
+///
+/// # Panics
+/// When shapes do not fit each other, a head has more than 128 dimensions, `dropout` is not in `[0, 1)`, or the layout
+/// of the bias has a single knot.
+#[track_caller]
+pub fn attention(tape: &mut Tape, qkv: &Tensor, options: &Attention) -> Tensor {
+    let mut call = Call::new(qkv, options);
+    if tape.is_on() && options.dropout > 0.0 {
+        (call.dropout, call.seed) = (options.dropout, tape.next_seed());
+    }
+    let (padded, y, stats) = call.forward(qkv);
+    let cut = call.from_fours(&y, call.heads);
+    let mut inputs = vec![qkv];
+    inputs.extend(options.bias.map(|b| &b.table));
+    let qkv = qkv.clone();
+    tape.record(&cut, &inputs, move |gpu, grads, dy| {
+        let table = call.bias.as_ref().map(|b| b.table.clone()).filter(|t| grads.wants(t));
+        let dy = call.to_fours(dy, call.heads);
+        let (dqkv, dtable) = call.backward(gpu, [&padded, &y, &stats, &dy], grads.wants(&qkv), table.is_some());
+        if let Some(dqkv) = dqkv {
+            grads.add(&qkv, call.from_fours(&dqkv, 3 * call.heads));
+        }
+        if let (Some(table), Some(dtable)) = (table, dtable) {
+            grads.add(&table, dtable);
+        }
+    });
+    cut
+}
+
+/// The probabilities with which each row's last valid query looks at the keys: `[batch, heads, len]`, zeros where
+/// nothing may be seen. They are those of [`attention`] without dropout, for explaining a recommendation.
+///
+/// # Panics
+/// As [`attention`].
+#[track_caller]
+pub fn attention_weights(gpu: &Gpu, qkv: &Tensor, options: &Attention) -> Tensor {
+    let call = Call::new(qkv, options);
+    let padded = call.to_fours(qkv, 3 * call.heads);
+    let weights = Tensor::empty(gpu, &[call.batch, call.heads, call.len]);
+    let (context, table) = call.bias_or(&padded);
+    let buffers = [&padded, &call.lengths, context, table, &weights];
+    gpu.dispatch(WEIGHTS.with(&call.consts()), call.params(0), &buffers.map(|t| &**t), call.batch * call.heads);
+    weights
+}
+
+/// One call: sizes and options, as the kernels take them.
+struct Call {
+    batch: usize,
+    len: usize,
+    heads: usize,
+    head_dim: usize,
+    causal: bool,
+    dropout: f32,
+    seed: u32,
+    lengths: Tensor,
+    bias: Option<SpaceTime>,
+}
+
+impl Call {
+    #[track_caller]
+    fn new(qkv: &Tensor, options: &Attention) -> Call {
+        let Attention { heads, causal, lengths, dropout, bias } = *options;
+        let &[batch, len, width] = qkv.shape() else {
+            panic!("attention: qkv: expected [batch, len, 3 * dim], got {:?}", qkv.shape())
+        };
+        let fits = heads > 0 && width > 0 && width.is_multiple_of(3 * heads);
+        assert!(fits, "attention: qkv: a width of {width} is not three times {heads} equal heads");
+        let head_dim = width / 3 / heads;
+        assert!(head_dim <= 128, "attention: heads of {head_dim}, at most 128 are possible");
+        assert!((0.0..1.0).contains(&dropout), "attention: dropout is {dropout}, expected 0 <= dropout < 1");
+        lengths.expect_shape("attention: lengths", &[batch]);
+        if let Some(SpaceTime { context, table, layout }) = bias {
+            layout.expect_valid();
+            context.expect_shape("attention: context", &[batch, len, SpaceTime::WORDS]);
+            table.expect_shape("attention: table", &[heads, layout.size()]);
+        }
+        let (lengths, bias) = (lengths.clone(), bias.filter(|b| b.layout.size() > 0).cloned());
+        Call { batch, len, heads, head_dim, causal, dropout: 0.0, seed: 0, lengths, bias }
+    }
+
+    fn layout(&self) -> BiasLayout {
+        self.bias.as_ref().map(|b| b.layout).unwrap_or_default()
+    }
+
+    /// The `Params` of shared/attention.wgsl. `groups`: workgroups for each batch and head.
+    fn params(&self, groups: usize) -> [u32; 16] {
+        let l = self.layout();
+        let count = |n: usize| n as u32;
+        [
+            count(self.batch),
+            count(self.len),
+            count(self.heads),
+            (1.0 / (self.head_dim as f32).sqrt()).to_bits(),
+            self.dropout.to_bits(),
+            self.seed,
+            count(l.size()),
+            count(l.time_knots),
+            count(l.place_knots),
+            count(l.categories),
+            count(l.positions),
+            l.time_unit_s.to_bits(),
+            l.time_per_octave.to_bits(),
+            l.place_unit_km.to_bits(),
+            l.place_per_octave.to_bits(),
+            count(groups),
+        ]
+    }
+
+    fn consts(&self) -> Vec<(&'static str, u32)> {
+        vec![
+            ("HEAD_DIM", self.head_dim.next_multiple_of(4) as u32),
+            ("CAUSAL", self.causal.into()),
+            ("DROPOUT", (self.dropout > 0.0).into()),
+            ("PARTS", self.layout().parts()),
+        ]
+    }
+
+    /// The constants of a kernel that holds tiles in workgroup memory: two tiles of rows in 8 KiB.
+    fn tiled(&self, mut consts: Vec<(&'static str, u32)>) -> Vec<(&'static str, u32)> {
+        consts.push(("TILE", (1024 / self.head_dim.next_multiple_of(4) / 4 * 4).min(32) as u32));
+        consts
+    }
+
+    /// Context and table, or anything where there is no bias.
+    fn bias_or<'a>(&'a self, other: &'a Tensor) -> (&'a Tensor, &'a Tensor) {
+        self.bias.as_ref().map_or((other, other), |b| (&b.context, &b.table))
+    }
+
+    /// Whether eight lanes and broadcasts beat workgroup memory: on the CPU, where a barrier is a switch of coroutines.
+    fn by_subgroups(gpu: &Gpu) -> bool {
+        let info = gpu.info();
+        info.software && info.subgroups && info.subgroup_min >= 8
+    }
+
+    /// The padded input, the padded output and its `stats [2, batch, heads, len]`, of which the first half is filled.
+    fn forward(&self, qkv: &Tensor) -> (Tensor, Tensor, Tensor) {
+        let gpu = qkv.gpu();
+        let qkv = self.to_fours(qkv, 3 * self.heads);
+        let y = Tensor::empty(gpu, &[self.batch, self.len, self.heads * self.head_dim.next_multiple_of(4)]);
+        let stats = Tensor::empty(gpu, &[2, self.batch, self.heads, self.len]);
+        let (context, table) = self.bias_or(&qkv);
+        let buffers = [&qkv, &self.lengths, context, table, &y, &stats].map(|t| &**t);
+        let pairs = self.batch * self.heads;
+        match Call::by_subgroups(gpu) {
+            true => {
+                let groups = pairs * self.len.div_ceil(16);
+                gpu.dispatch(FORWARD_SUBGROUP.with(&self.consts()), self.params(0), &buffers, groups);
+            }
+            false => {
+                let groups = pairs * self.len.div_ceil(THREADS);
+                gpu.dispatch(FORWARD.with(&self.tiled(self.consts())), self.params(0), &buffers, groups);
+            }
+        }
+        (qkv, y, stats)
+    }
+
+    fn backward(
+        &self,
+        gpu: &Gpu,
+        [qkv, y, stats, dy]: [&Tensor; 4],
+        wants_qkv: bool,
+        wants_table: bool,
+    ) -> (Option<Tensor>, Option<Tensor>) {
+        let pairs = self.batch * self.heads;
+        let counts = [self.batch, self.len, self.heads, self.head_dim.next_multiple_of(4)].map(|n| n as u32);
+        gpu.dispatch(&DELTA, counts, &[&self.lengths, y, dy, stats], (pairs * self.len).div_ceil(THREADS));
+        let dqkv = Tensor::empty(gpu, qkv.shape());
+        let (context, table) = self.bias_or(qkv);
+        let subgroups = Call::by_subgroups(gpu);
+        let (rows, lanes) = if subgroups { (16, 8) } else { (THREADS, THREADS) };
+        let tiles = self.len.div_ceil(rows);
+        let groups = match wants_table {
+            true => BUSY.div_ceil(pairs.max(1)).clamp(1, tiles.max(1)),
+            false => tiles,
+        };
+        let bins = self.bins(gpu, groups * lanes, wants_table);
+        let mut consts = self.consts();
+        let buffers = [qkv, &self.lengths, context, table, stats, dy, &dqkv, &bins].map(|t| &**t);
+        let key_consts = consts.clone();
+        consts.push(("TABLE", wants_table.into()));
+        match subgroups {
+            true => {
+                gpu.dispatch(QUERY_SUBGROUP.with(&consts), self.params(groups), &buffers, pairs * groups);
+                if wants_qkv {
+                    gpu.dispatch(KEY_SUBGROUP.with(&key_consts), self.params(0), &buffers[..7], pairs * tiles);
+                }
+            }
+            false => {
+                gpu.dispatch(QUERY.with(&self.tiled(consts)), self.params(groups), &buffers, pairs * groups);
+                if wants_qkv {
+                    gpu.dispatch(KEY.with(&self.tiled(key_consts)), self.params(0), &buffers[..7], pairs * tiles);
+                }
+            }
+        }
+        (wants_qkv.then_some(dqkv), wants_table.then(|| self.table_gradient(gpu, &bins, groups * lanes)))
+    }
+
+    /// Where the threads keep their shares of the table's gradient: see shared/attention_bins.wgsl.
+    fn bins(&self, gpu: &Gpu, slots: usize, wanted: bool) -> Tensor {
+        let l = self.layout();
+        let size = self.batch * self.heads * (slots * (l.bins() - l.categories) + self.len * l.categories);
+        Tensor::empty(gpu, &[if wanted { size } else { 1 }])
+    }
+
+    fn table_gradient(&self, gpu: &Gpu, bins: &Tensor, slots: usize) -> Tensor {
+        let l = self.layout();
+        let parts = self.batch.clamp(1, PARTS);
+        let sums = Tensor::empty(gpu, &[parts, self.heads, l.size()]);
+        let dtable = Tensor::empty(gpu, &[self.heads, l.size()]);
+        let near = l.time_knots + l.place_knots;
+        let params = [self.batch, self.len, self.heads, slots, parts, l.size(), near, l.categories, l.positions];
+        let context = self.bias_or(bins).0;
+        let threads = parts * self.heads * l.bins();
+        let groups = threads.div_ceil(THREADS);
+        gpu.dispatch(&TABLE, params.map(|n| n as u32), &[&self.lengths, context, bins, &sums], groups);
+        let params = [dtable.len() as u32, parts as u32];
+        gpu.dispatch(&TABLE_SUM, params, &[&sums, &dtable], dtable.len().div_ceil(THREADS));
+        dtable
+    }
+
+    /// Heads as multiples of four numbers, filled with zeros, which change no product.
+    fn to_fours(&self, x: &Tensor, heads: usize) -> Tensor {
+        self.fit(x, heads, self.head_dim, self.head_dim.next_multiple_of(4))
+    }
+
+    fn from_fours(&self, x: &Tensor, heads: usize) -> Tensor {
+        self.fit(x, heads, self.head_dim.next_multiple_of(4), self.head_dim)
+    }
+
+    fn fit(&self, x: &Tensor, heads: usize, from: usize, to: usize) -> Tensor {
+        if from == to {
+            return x.clone();
+        }
+        let y = Tensor::empty(x.gpu(), &[self.batch, self.len, heads * to]);
+        let params = [self.batch * self.len * heads, from, to].map(|n| n as u32);
+        x.gpu().dispatch(&PAD, params, &[x, &y], y.len().div_ceil(ELEMENTWISE));
+        y
+    }
+}

@@ -1,0 +1,110 @@
+use super::ELEMENTWISE;
+use super::gemm::{Epilogue, Layout, gemm, product};
+use crate::gpu::{Gpu, Kernel};
+use crate::kernel;
+use crate::tape::{Grads, Tape};
+use crate::tensor::Tensor;
+
+static BACKWARD: Kernel = kernel!("linear_backward");
+
+/// A function of one number. Numbered as in `shaders/shared/activation.wgsl`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Activation {
+    #[default]
+    None,
+    Relu,
+    /// The approximation by `tanh`. Hendrycks & Gimpel 2016, <https://arxiv.org/abs/1606.08415>
+    Gelu,
+    Silu,
+    Tanh,
+    Sigmoid,
+}
+
+/// `y = activation(x·wᵀ + bias) + residual` in one dispatch: `x: [.., in]`, `w: [out, in]`, `bias: [out]`,
+/// `residual` and `y: [.., out]`.
+///
+/// What goes into the activation is stored only when a gradient may need it. The gradient of the bias comes out of the
+/// product that makes the gradient of `w`.
+///
+/// # Panics
+/// When the shapes do not fit.
+#[track_caller]
+pub fn linear(
+    tape: &mut Tape,
+    x: &Tensor,
+    w: &Tensor,
+    bias: Option<&Tensor>,
+    activation: Activation,
+    residual: Option<&Tensor>,
+) -> Tensor {
+    let (rows, n_in) = x.rows();
+    let n_out = w.shape().first().copied().unwrap_or(0);
+    w.expect_shape("linear: w", &[n_out, n_in]);
+    let mut shape = x.shape().to_vec();
+    shape[x.shape().len() - 1] = n_out;
+    if let Some(bias) = bias {
+        bias.expect_shape("linear: bias", &[n_out]);
+    }
+    if let Some(residual) = residual {
+        residual.expect_shape("linear: residual", &shape);
+    }
+    let gpu = x.gpu();
+    let inputs: Vec<&Tensor> = [x, w].into_iter().chain(bias).collect();
+    let keep = activation != Activation::None && inputs.iter().any(|t| tape.tracks(t));
+    let z = keep.then(|| Tensor::empty(gpu, &shape));
+    let y = Tensor::empty(gpu, &shape);
+    let epilogue = Epilogue { bias, activation: activation as u32, z: z.as_ref(), residual, ..Epilogue::default() };
+    product(gpu, Layout::Nt, x, w, &y, [rows, n_out, n_in], &epilogue);
+
+    let saved = Saved { x: x.clone(), w: w.clone(), bias: bias.cloned(), z };
+    let saved_residual = residual.cloned();
+    let all: Vec<&Tensor> = inputs.into_iter().chain(residual).collect();
+    tape.record(&y, &all, move |gpu, grads, dy| {
+        saved.backward(gpu, grads, dy, activation);
+        if let Some(residual) = &saved_residual {
+            grads.add(residual, dy.clone());
+        }
+    });
+    y
+}
+
+struct Saved {
+    x: Tensor,
+    w: Tensor,
+    bias: Option<Tensor>,
+    z: Option<Tensor>,
+}
+
+impl Saved {
+    fn backward(&self, gpu: &Gpu, grads: &mut Grads, dy: &Tensor, activation: Activation) {
+        let Saved { x, w, bias, z } = self;
+        let (rows, n_in) = x.rows();
+        let n_out = w.shape()[0];
+        let dz = match z {
+            Some(z) => through_activation(gpu, activation, dy, z),
+            None => dy.clone(),
+        };
+        if grads.wants(x) {
+            let dx = Tensor::empty(gpu, x.shape());
+            gemm(gpu, Layout::Nn, &dz, w, &dx, [rows, n_in, n_out], false);
+            grads.add(x, dx);
+        }
+        let dbias = bias.as_ref().filter(|b| grads.wants(b)).map(|b| (b, Tensor::empty(gpu, b.shape())));
+        if grads.wants(w) || dbias.is_some() {
+            let dw = Tensor::empty(gpu, w.shape());
+            let epilogue = Epilogue { sums: dbias.as_ref().map(|(_, d)| d), ..Epilogue::default() };
+            product(gpu, Layout::Tn, &dz, x, &dw, [n_out, n_in, rows], &epilogue);
+            grads.add(w, dw);
+        }
+        if let Some((bias, dbias)) = dbias {
+            grads.add(bias, dbias);
+        }
+    }
+}
+
+fn through_activation(gpu: &Gpu, activation: Activation, dy: &Tensor, z: &Tensor) -> Tensor {
+    let dz = Tensor::empty(gpu, dy.shape());
+    let consts = [("ACT", activation as u32)];
+    gpu.dispatch(BACKWARD.with(&consts), dy.len() as u32, &[dy, z, &dz], dy.len().div_ceil(ELEMENTWISE));
+    dz
+}

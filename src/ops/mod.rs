@@ -1,0 +1,72 @@
+//! Differentiable operations. One op, one word, five places: the shader, this module's file (contract, dispatch and
+//! gradient), [`reference`](crate::reference), the shapes in `tests/ops` and the row in `benches/ops`.
+//!
+//! Ops that take a `tape` differentiate; ops that take a `gpu` do not. A wrong shape panics and names op and tensor.
+
+mod adamw;
+mod add;
+mod add_broadcast;
+mod bce_with_logits;
+mod clip_grad_norm;
+mod dot;
+mod dropout;
+mod embedding;
+mod attention;
+mod cross_entropy;
+mod fill;
+mod gemm;
+mod gru;
+mod ids;
+mod layer_norm;
+mod linear;
+mod matmul;
+mod mean;
+mod scale;
+mod sum_rows;
+mod spacetime;
+mod rank_of;
+mod scoring;
+mod top_k;
+
+pub use adamw::{AdamW, Update, adamw, adamw_all};
+pub use add::add;
+pub(crate) use add::sum_of;
+pub use add_broadcast::add_broadcast;
+pub use bce_with_logits::bce_with_logits;
+pub use clip_grad_norm::clip_grad_norm;
+pub use dot::dot;
+#[cfg(feature = "check")]
+pub(crate) use dot::dot_by;
+pub use dropout::dropout;
+pub use embedding::embedding;
+pub use attention::{Attention, attention, attention_weights};
+pub use cross_entropy::{CrossEntropy, IGNORE, cross_entropy};
+pub use fill::fill;
+#[allow(unused_imports)] // for ops that multiply inside
+pub(crate) use gemm::{Layout, gemm};
+pub use gru::{GruWeights, gru, gru_step};
+pub use ids::Ids;
+pub use layer_norm::layer_norm;
+#[cfg(feature = "check")]
+pub(crate) use layer_norm::layer_norm_by;
+pub use linear::{Activation, linear};
+pub use matmul::matmul;
+pub use mean::mean;
+pub use scale::scale;
+pub(crate) use sum_rows::{block_of, sum_rows};
+
+use crate::gpu::Gpu;
+pub use spacetime::{BiasLayout, Moment, SpaceTime};
+pub use rank_of::rank_of;
+pub use scoring::Exclusions;
+pub use top_k::{MAX_K, top_k};
+
+/// Threads per workgroup of the kernels that give one thread to each element.
+pub(crate) const ELEMENTWISE: usize = 256;
+
+/// Pieces of a table `[rows, dim]` that fit one binding each, as `(first row, rows)`. Pieces start at multiples of 64
+/// rows: offsets of bindings are multiples of 256 bytes then, in the table and in arrays of one number per row.
+pub(crate) fn pieces(gpu: &Gpu, rows: usize, dim: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+    let fit = (gpu.info().max_binding as usize / (4 * dim.max(1)) / 64 * 64).max(64);
+    (0..rows).step_by(fit).map(move |first| (first, fit.min(rows - first)))
+}

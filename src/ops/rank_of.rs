@@ -1,0 +1,46 @@
+use super::scoring::{Exclusions, Fold, Scoring, batch_of};
+use crate::gpu::{Gpu, Kernel};
+use crate::kernel;
+use crate::tensor::Tensor;
+
+static TARGET: Kernel = kernel!("rank_of");
+
+/// The place of each query's target in the ranking of the whole catalogue: `queries: [q, dim]`, `table: [items, dim]`,
+/// `bias: [items]`, `targets: [q]` of `u32` give `[q]` of `u32`, 1 for the best.
+///
+/// `1 + #{other items, not excluded and not below first_item, whose score is at least the target's}`: ties count against
+/// the target, so a model that scores everything alike gets no credit. Equal vectors tie exactly. It does not matter
+/// whether the target itself is excluded; a target outside of `first_item..items` gets rank 0.
+///
+/// # Panics
+/// When shapes disagree.
+#[track_caller]
+pub fn rank_of(
+    gpu: &Gpu,
+    queries: &Tensor,
+    table: &Tensor,
+    bias: Option<&Tensor>,
+    targets: &Tensor,
+    exclude: Option<&Exclusions>,
+    first_item: usize,
+) -> Tensor {
+    let scoring = Scoring::new("rank_of", gpu, queries, table, bias, exclude, first_item);
+    let (n, _) = queries.rows();
+    targets.expect_shape("rank_of: targets", &[n]);
+    let (ranks, threshold) = (Tensor::zeros(gpu, &[n]), Tensor::empty(gpu, &[n]));
+    let bytes = if exclude.is_some() { 8 * scoring.groups() } else { 4 };
+    for (start, n) in scoring.batches(n, bytes) {
+        let part = |x: &Tensor| batch_of(x, start, n);
+        let (queries, targets, threshold) = (part(queries), part(targets), part(&threshold));
+        let consts = [("BIAS", u32::from(bias.is_some()))];
+        for shard in scoring.shards() {
+            let params = [n, shard.items, scoring.dim, shard.start, scoring.items, first_item].map(|v| v as u32);
+            let buffers: [&crate::gpu::Buffer; 5] = [&queries, &shard.table, &shard.bias, &targets, &threshold];
+            gpu.dispatch(TARGET.with(&consts), params, &buffers, n.div_ceil(64));
+        }
+        // The target is one of those that reach its own score: the 1 in the formula.
+        let mask = scoring.mask(start, n, Some(&targets));
+        scoring.fold(&queries, mask.as_ref(), &Fold::Count { threshold: &threshold, counts: &part(&ranks) });
+    }
+    ranks
+}

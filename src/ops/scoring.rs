@@ -1,0 +1,186 @@
+//! What `top_k` and `rank_of` share: scores of a catalogue that are folded as they arise and never stored.
+
+use crate::gpu::{Gpu, Kernel};
+use crate::kernel;
+use crate::tensor::Tensor;
+
+static TILES: Kernel = kernel!("top_k");
+static LANES: Kernel = kernel!("top_k_lanes");
+static MASK: Kernel = kernel!("top_k_mask");
+
+/// Items per group: what one fold covers. The shaders count on it.
+pub(super) const GROUP: usize = 64;
+/// Queries that share the reading of an item.
+const TILE: usize = 16;
+/// Items of one workgroup of the kernel for drivers on the CPU.
+const LANES_ITEMS: usize = 512;
+/// Queries at which a batch may be cut: rows of any length start at a multiple of 256 bytes there.
+const CUT: usize = 64;
+/// Memory for one batch of queries; more queries take several batches.
+const BATCH_BYTES: usize = 32 << 20;
+/// Workgroups along one axis.
+const MAX_GROUPS: usize = 65_535;
+
+/// For each query, the items that it must not get: for example what the user has seen.
+#[derive(Debug, Clone)]
+pub struct Exclusions {
+    offsets: Tensor,
+    ids: Tensor,
+    /// The offsets again, to cut the ids.
+    ends: Vec<u32>,
+}
+
+impl Exclusions {
+    /// One list of item ids per query, in any order. Ids outside of the table are skipped.
+    pub fn new(gpu: &Gpu, lists: &[impl AsRef<[u32]>]) -> Exclusions {
+        let mut offsets = vec![0u32];
+        let mut ids: Vec<u32> = Vec::new();
+        for list in lists {
+            ids.extend_from_slice(list.as_ref());
+            offsets.push(ids.len() as u32);
+        }
+        if ids.is_empty() {
+            ids.push(u32::MAX); // a binding cannot be empty
+        }
+        Exclusions {
+            offsets: Tensor::from_slice(gpu, &offsets, &[offsets.len()]),
+            ids: Tensor::from_slice(gpu, &ids, &[ids.len()]),
+            ends: offsets,
+        }
+    }
+
+    /// Lists in here.
+    pub fn len(&self) -> usize {
+        self.ends.len() - 1
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A catalogue to score against: checked once, then folded batch by batch.
+pub(super) struct Scoring<'a> {
+    pub gpu: &'a Gpu,
+    pub table: &'a Tensor,
+    pub bias: Option<&'a Tensor>,
+    pub exclude: Option<&'a Exclusions>,
+    pub first_item: usize,
+    pub items: usize,
+    pub dim: usize,
+}
+
+/// Rows `start..start + items` of the table, as much as one binding takes, with their biases.
+pub(super) struct Shard {
+    pub start: usize,
+    pub items: usize,
+    pub table: Tensor,
+    pub bias: Tensor,
+}
+
+/// What [`Scoring::fold`] keeps of each group of items.
+pub(super) enum Fold<'a> {
+    /// The key of the best score: `[queries, groups]`.
+    Best(&'a Tensor),
+    /// How many scores reach the `threshold` of the query, added to `counts`: both `[queries]`.
+    Count { threshold: &'a Tensor, counts: &'a Tensor },
+}
+
+impl<'a> Scoring<'a> {
+    #[track_caller]
+    pub fn new(
+        op: &str,
+        gpu: &'a Gpu,
+        queries: &Tensor,
+        table: &'a Tensor,
+        bias: Option<&'a Tensor>,
+        exclude: Option<&'a Exclusions>,
+        first_item: usize,
+    ) -> Scoring<'a> {
+        let (items, dim) = table.rows();
+        assert!(items > 0 && dim > 0, "{op}: a table of shape {:?} has nothing to score", table.shape());
+        assert!(items < u32::MAX as usize, "{op}: {items} items, more than ids of 32 bits name");
+        let (n, _) = queries.rows();
+        queries.expect_shape(&format!("{op}: queries"), &[n, dim]);
+        if let Some(bias) = bias {
+            bias.expect_shape(&format!("{op}: bias"), &[items]);
+        }
+        if let Some(lists) = exclude {
+            assert!(lists.len() == n, "{op}: {} exclusion lists for {n} queries", lists.len());
+        }
+        Scoring { gpu, table, bias, exclude, first_item, items, dim }
+    }
+
+    pub fn groups(&self) -> usize {
+        self.items.div_ceil(GROUP)
+    }
+
+    /// Cuts `n` queries into batches `(start, queries)` that need at most about [`BATCH_BYTES`] at `bytes` a query.
+    pub fn batches(&self, n: usize, bytes: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let memory = BATCH_BYTES.min(self.gpu.info().max_binding as usize);
+        let size = (memory / bytes / CUT * CUT).clamp(CUT, MAX_GROUPS / CUT * CUT);
+        (0..n).step_by(size).map(move |start| (start, size.min(n - start)))
+    }
+
+    pub fn shards(&self) -> impl Iterator<Item = Shard> + '_ {
+        let fit = self.gpu.info().max_binding as usize / (4 * self.dim) / GROUP * GROUP;
+        let size = fit.clamp(GROUP, MAX_GROUPS * GROUP);
+        (0..self.items).step_by(size).map(move |start| {
+            let items = size.min(self.items - start);
+            let part = |x: &Tensor| if items == self.items { x.clone() } else { x.row_range(start, items) };
+            let table = part(self.table);
+            let bias = self.bias.map_or_else(|| table.clone(), part); // something has to be bound
+            Shard { start, items, table, bias }
+        })
+    }
+
+    /// Bits of what queries `start..start + n` exclude, `[n, 2 groups]`; what `keep` names for a query stays in.
+    pub fn mask(&self, start: usize, n: usize, keep: Option<&Tensor>) -> Option<Tensor> {
+        let lists = self.exclude?;
+        let mask = Tensor::zeros(self.gpu, &[n, 2 * self.groups()]);
+        // Only the ids of this batch: those of all queries may exceed a binding.
+        let (begin, end) = (lists.ends[start] as usize / CUT * CUT, lists.ends[start + n] as usize);
+        let ids = if end > begin { lists.ids.row_range(begin, end - begin) } else { lists.ids.clone() };
+        let offsets = lists.offsets.row_range(start, n + 1);
+        let params = [n as u32, begin as u32, self.groups() as u32, self.items as u32];
+        let keeping = [("KEEP", u32::from(keep.is_some()))];
+        let keep = keep.unwrap_or(&offsets);
+        self.gpu.dispatch(MASK.with(&keeping), params, &[&offsets, &ids, keep, &mask], n);
+        Some(mask)
+    }
+
+    /// Scores all items for `queries` and folds the scores.
+    pub fn fold(&self, queries: &Tensor, mask: Option<&Tensor>, fold: &Fold) {
+        let (n, _) = queries.rows();
+        let (count, threshold, out) = match fold {
+            Fold::Best(keys) => (0, queries, *keys),
+            Fold::Count { threshold, counts } => (1, *threshold, *counts),
+        };
+        let info = self.gpu.info();
+        let lanes = info.software && info.subgroups && info.subgroup_min >= 8;
+        let consts = [
+            ("COUNT", count),
+            ("EXCLUDE", u32::from(mask.is_some())),
+            ("BIAS", u32::from(self.bias.is_some())),
+            ("ALIGNED", u32::from(self.dim.is_multiple_of(4))),
+        ];
+        let (kernel, per_group) =
+            if lanes { (LANES.with(&consts), LANES_ITEMS) } else { (TILES.with(&consts[..3]), GROUP) };
+        for shard in self.shards() {
+            let params = self.params(n, &shard);
+            let buffers: [&crate::gpu::Buffer; 6] =
+                [queries, &shard.table, &shard.bias, mask.unwrap_or(queries), threshold, out];
+            let groups = [shard.items.div_ceil(per_group) as u32, n.div_ceil(TILE) as u32, 1];
+            self.gpu.dispatch(kernel, params, &buffers, groups);
+        }
+    }
+
+    pub fn params(&self, queries: usize, shard: &Shard) -> [u32; 6] {
+        [queries, shard.items, self.dim, shard.start, self.groups(), self.first_item].map(|v| v as u32)
+    }
+}
+
+/// The part of `x` that belongs to a batch of its rows.
+pub(super) fn batch_of(x: &Tensor, start: usize, n: usize) -> Tensor {
+    if n == x.shape()[0] { x.clone() } else { x.row_range(start, n) }
+}

@@ -1,0 +1,241 @@
+//! A checkpoint is one folder:
+//!
+//! | file | content |
+//! |---|---|
+//! | `config.json` | format, version, configuration of model and training |
+//! | `model.safetensors` | the weights to serve: the best so far |
+//! | `data/` | names, what is known of items, each user's newest events: a dataset folder |
+//! | `state.json`, `last.safetensors`, `optimizer.safetensors` | where training stands, to go on from with the same bits |
+
+use super::{State, TrainOptions, catalogue, catalogue_of};
+use crate::data::{Dataset, beside};
+use crate::error::{Error, Result};
+use crate::eval::Seen;
+use crate::gpu::Gpu;
+use crate::model::{Config, Model};
+use crate::tensor::Tensor;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Version of the folder's layout and of what the weights mean.
+pub const FORMAT: u32 = 1;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Header {
+    format: u32,
+    version: String,
+    /// Of the dataset that it was trained on.
+    fingerprint: String,
+    seen: Seen,
+    model: Config,
+    train: TrainOptions,
+}
+
+/// An opened checkpoint: configuration read and checked, weights not yet loaded.
+#[derive(Debug)]
+pub struct Checkpoint {
+    folder: PathBuf,
+    pub config: Config,
+    pub options: TrainOptions,
+    /// Whether items already seen were kept in the ranking while validating.
+    pub seen: Seen,
+    fingerprint: String,
+}
+
+pub(super) struct Snapshot<'a> {
+    pub model: &'a Model,
+    pub options: &'a TrainOptions,
+    pub seen: Seen,
+    pub dataset: &'a Dataset,
+    pub state: &'a State,
+    pub moments: &'a [Tensor],
+    pub last: Vec<Vec<f32>>,
+    pub best: Option<&'a Vec<Vec<f32>>>,
+}
+
+impl Snapshot<'_> {
+    /// Writes the folder beside `out`, complete, and puts it in place of what was there.
+    pub fn save(&self, out: &Path) -> Result<()> {
+        let temporary = beside(out, "tmp");
+        let _ = fs::remove_dir_all(&temporary);
+        fs::create_dir_all(&temporary).map_err(|e| Error::file(&temporary, &e))?;
+        self.fill(out, &temporary)?;
+        replace(&temporary, out)
+    }
+
+    fn fill(&self, old: &Path, folder: &Path) -> Result<()> {
+        let fingerprint = fingerprint(self.dataset);
+        let header = Header {
+            format: FORMAT,
+            version: env!("CARGO_PKG_VERSION").into(),
+            fingerprint: fingerprint.clone(),
+            seen: self.seen,
+            model: self.model.config().clone(),
+            train: self.options.clone(),
+        };
+        let same =
+            Checkpoint::open(old).is_ok_and(|c| c.fingerprint == fingerprint && c.config.len == header.model.len);
+        if !(same && link_folder(&old.join("data"), &folder.join("data")).is_ok()) {
+            catalogue::newest(self.dataset, header.model.len).save(&folder.join("data"), None)?;
+        }
+        let list = self.model.params().list();
+        let named = |values: &[Vec<f32>]| -> Vec<(String, Vec<usize>, Vec<f32>)> {
+            let one = |(p, v): (&crate::nn::Param, &Vec<f32>)| (p.name.clone(), p.tensor.shape().to_vec(), v.clone());
+            list.iter().zip(values).map(one).collect()
+        };
+        write_tensors(&folder.join("model.safetensors"), &named(self.best.unwrap_or(&self.last)))?;
+        write_tensors(&folder.join("last.safetensors"), &named(&self.last))?;
+        let mut moments = Vec::new();
+        for (p, m) in list.iter().zip(self.moments) {
+            moments.push((p.name.clone(), m.shape().to_vec(), m.to_vec()?));
+        }
+        write_tensors(&folder.join("optimizer.safetensors"), &moments)?;
+        write_json(&folder.join("state.json"), self.state)?;
+        write_json(&folder.join("config.json"), &header)
+    }
+}
+
+impl Checkpoint {
+    /// # Errors
+    /// When `folder` is not a checkpoint of this format.
+    pub fn open(folder: &Path) -> Result<Checkpoint> {
+        let folder = recover(folder);
+        let path = folder.join("config.json");
+        let text = fs::read_to_string(&path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => Error::format(&folder, "not a model folder: it has no config.json"),
+            _ => Error::file(&path, &e),
+        })?;
+        let damaged = |e: serde_json::Error| Error::format(&path, format!("damaged: {e}"));
+        let value: serde_json::Value = serde_json::from_str(&text).map_err(damaged)?;
+        let format = value.get("format").and_then(serde_json::Value::as_u64);
+        if format != Some(FORMAT.into()) {
+            let found = format.map_or("none".into(), |f| f.to_string());
+            return Err(Error::format(&path, format!("format {found}, but this program reads {FORMAT}; train again")));
+        }
+        let header: Header = serde_json::from_value(value).map_err(damaged)?;
+        header.model.validate()?;
+        let Header { fingerprint, seen, model: config, train: options, .. } = header;
+        Ok(Checkpoint { folder, config, options, seen, fingerprint })
+    }
+
+    /// Names, what is known of items, and each user's newest events.
+    pub fn data(&self) -> Result<Dataset> {
+        Dataset::load(&self.folder.join("data"))
+    }
+
+    /// The model with its best weights.
+    pub fn load(&self, gpu: &Gpu, data: &Dataset) -> Result<Model> {
+        let model = Model::new(gpu, &self.config, catalogue_of(data), self.options.seed);
+        let weights = self.weights("model.safetensors", &model)?;
+        model.params().list().iter().zip(&weights).for_each(|(p, v)| p.tensor.write(v));
+        Ok(model)
+    }
+
+    /// Where training stands.
+    pub fn state(&self) -> Result<State> {
+        let path = self.folder.join("state.json");
+        let text = fs::read_to_string(&path).map_err(|e| Error::file(&path, &e))?;
+        serde_json::from_str(&text).map_err(|e| Error::format(&path, format!("damaged: {e}")))
+    }
+
+    /// # Errors
+    /// When it was trained on other events than `dataset`.
+    pub fn expect_dataset(&self, dataset: &Dataset) -> Result<()> {
+        if self.fingerprint == fingerprint(dataset) {
+            return Ok(());
+        }
+        Err(Error::format(&self.folder, "it was trained on another dataset than the one given"))
+    }
+
+    /// Puts the last weights into `model` and the optimizer's moments into `moments`; returns state and best weights.
+    pub(super) fn load_training(&self, model: &Model, moments: &[Tensor]) -> Result<(State, Option<Vec<Vec<f32>>>)> {
+        let state = self.state()?;
+        let last = self.weights("last.safetensors", model)?;
+        model.params().list().iter().zip(&last).for_each(|(p, v)| p.tensor.write(v));
+        let names = model.params().list().iter().zip(moments).map(|(p, m)| (p.name.as_str(), m.shape()));
+        let loaded = read_tensors(&self.folder.join("optimizer.safetensors"), names)?;
+        moments.iter().zip(&loaded).for_each(|(m, v)| m.write(v));
+        let best = (state.best_epoch > 0).then(|| self.weights("model.safetensors", model)).transpose()?;
+        Ok((state, best))
+    }
+
+    fn weights(&self, file: &str, model: &Model) -> Result<Vec<Vec<f32>>> {
+        let names = model.params().list().iter().map(|p| (p.name.as_str(), p.tensor.shape()));
+        read_tensors(&self.folder.join(file), names)
+    }
+}
+
+/// Puts `new` in place of `old`. A kill between the two renames leaves the old one under `.old`: see [`recover`].
+fn replace(new: &Path, old: &Path) -> Result<()> {
+    let aside = beside(old, "old");
+    let fail = |path: &Path| {
+        let path = path.to_path_buf();
+        move |e: std::io::Error| Error::file(&path, &e)
+    };
+    if old.exists() {
+        let _ = fs::remove_dir_all(&aside);
+        fs::rename(old, &aside).map_err(fail(old))?;
+    }
+    fs::rename(new, old).map_err(fail(old))?;
+    let _ = fs::remove_dir_all(&aside);
+    Ok(())
+}
+
+fn recover(folder: &Path) -> PathBuf {
+    let aside = beside(folder, "old");
+    if !folder.exists() && aside.exists() { aside } else { folder.to_path_buf() }
+}
+
+/// The same files under another folder, without copying: they are never changed in place.
+fn link_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let path = entry?.path();
+        let target = to.join(path.file_name().unwrap_or_default());
+        fs::hard_link(&path, &target).or_else(|_| fs::copy(&path, &target).map(drop))?;
+    }
+    Ok(())
+}
+
+fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Error::format(path, e.to_string()))?;
+    fs::write(path, text).map_err(|e| Error::file(path, &e))
+}
+
+fn write_tensors(path: &Path, list: &[(String, Vec<usize>, Vec<f32>)]) -> Result<()> {
+    let mut views = Vec::new();
+    for (name, shape, values) in list {
+        let view = TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(values));
+        views.push((name, view.map_err(|e| Error::format(path, e.to_string()))?));
+    }
+    let bytes = safetensors::serialize(views, None).map_err(|e| Error::format(path, e.to_string()))?;
+    fs::write(path, bytes).map_err(|e| Error::file(path, &e))
+}
+
+/// The tensors called `names`, each of the shape given, in that order.
+fn read_tensors<'a>(path: &Path, names: impl Iterator<Item = (&'a str, &'a [usize])>) -> Result<Vec<Vec<f32>>> {
+    let bytes = fs::read(path).map_err(|e| Error::file(path, &e))?;
+    let damaged = |e: safetensors::SafeTensorError| Error::format(path, format!("damaged or cut short: {e}"));
+    let file = SafeTensors::deserialize(&bytes).map_err(damaged)?;
+    let read = |(name, shape): (&str, &[usize])| {
+        let view = file.tensor(name).map_err(damaged)?;
+        if view.shape() != shape || view.dtype() != Dtype::F32 {
+            let found = format!("{name} is {:?} {:?}", view.dtype(), view.shape());
+            return Err(Error::format(path, format!("{found}, but the configuration asks for F32 {shape:?}")));
+        }
+        Ok(bytemuck::pod_collect_to_vec(view.data()))
+    };
+    names.map(read).collect()
+}
+
+/// Tells datasets apart by their events.
+fn fingerprint(dataset: &Dataset) -> String {
+    let mut hash = 0xcbf2_9ce4_8422_2325u64;
+    let mut add = |v: u64| hash = (hash ^ v).wrapping_mul(0x100_0000_01b3);
+    dataset.offsets.iter().for_each(|v| add(*v as u64));
+    dataset.item.iter().for_each(|v| add(u64::from(*v)));
+    dataset.time.iter().for_each(|v| add(*v as u64));
+    format!("{hash:016x}")
+}

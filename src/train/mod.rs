@@ -1,0 +1,271 @@
+//! From a dataset to a trained model, in steps that a kill cannot spoil.
+
+mod catalogue;
+mod checkpoint;
+mod options;
+mod sampler;
+
+pub use catalogue::{catalogue_of, item_ids, user_id};
+pub use checkpoint::{Checkpoint, FORMAT};
+pub use options::{TrainOptions, set};
+pub use sampler::{Stretch, Windows, epoch_batches, history, request_of, stretches, training_batch};
+
+use crate::data::Dataset;
+use crate::error::{Error, Result};
+use crate::eval::{Seen, Split, cases, validation_ranks};
+use crate::gpu::Gpu;
+use crate::model::{Config, Model};
+use crate::ops::{self, AdamW, Update};
+use crate::tape::Tape;
+use crate::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::time::Instant;
+
+/// What happened in one epoch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    pub epoch: usize,
+    pub loss: f64,
+    /// On the validation split; absent in epochs that did not validate.
+    pub hr10: Option<f64>,
+    pub ndcg10: Option<f64>,
+}
+
+/// Where training stands, besides weights and moments.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+pub struct State {
+    /// Epochs finished.
+    pub epoch: usize,
+    /// Steps finished within the current epoch.
+    pub step_in_epoch: usize,
+    /// Steps finished altogether.
+    pub step: u64,
+    /// Sum of losses of the current epoch so far.
+    pub loss_sum: f64,
+    pub best_ndcg10: f64,
+    pub best_epoch: usize,
+    pub history: Vec<EpochRecord>,
+    pub finished: bool,
+}
+
+/// What a watcher is told while training.
+#[derive(Debug)]
+pub enum Progress<'a> {
+    Start { epochs: usize, steps_per_epoch: usize, state: &'a State },
+    Step { epoch: usize, step_in_epoch: usize, loss: f64, events_per_s: f64 },
+    Epoch(&'a EpochRecord),
+    Stopped { early: bool },
+}
+
+/// Steps between read-backs of the loss: each waits for the device.
+const READ_EVERY: usize = 16;
+
+/// A training in progress.
+pub struct Trainer<'a> {
+    dataset: &'a Dataset,
+    options: TrainOptions,
+    seen: Seen,
+    model: Model,
+    moments: Vec<Tensor>,
+    best: Option<Vec<Vec<f32>>>,
+    state: State,
+    stretches: Vec<Stretch>,
+    like: Option<f32>,
+}
+
+impl<'a> Trainer<'a> {
+    /// # Errors
+    /// When a configuration value is out of range or there is nothing to train on.
+    pub fn new(gpu: &Gpu, dataset: &'a Dataset, config: &Config, options: &TrainOptions, seen: Seen) -> Result<Self> {
+        config.validate()?;
+        options.validate()?;
+        let model = Model::new(gpu, config, catalogue_of(dataset), options.seed);
+        let stretches = stretches(dataset, config.len, options.windows);
+        if stretches.is_empty() {
+            return Err(Error::Config(
+                "no user has two events to train on (the last two of each are held out); prepare with --min-user 4 or more"
+                    .into(),
+            ));
+        }
+        let zeros = |p: &crate::nn::Param| Tensor::zeros(gpu, &[2, p.tensor.len()]);
+        let moments = model.params().list().iter().map(zeros).collect();
+        let like = options.like_from(dataset);
+        let (options, state) = (options.clone(), State::default());
+        Ok(Trainer { dataset, options, seen, model, moments, best: None, state, stretches, like })
+    }
+
+    /// Continues from the checkpoint in `folder`.
+    ///
+    /// # Errors
+    /// When it is of another dataset or damaged.
+    pub fn resume(gpu: &Gpu, dataset: &'a Dataset, folder: &Path, seen: Seen) -> Result<Self> {
+        let checkpoint = Checkpoint::open(folder)?;
+        checkpoint.expect_dataset(dataset)?;
+        let mut trainer = Trainer::new(gpu, dataset, &checkpoint.config, &checkpoint.options, seen)?;
+        (trainer.state, trainer.best) = checkpoint.load_training(&trainer.model, &trainer.moments)?;
+        Ok(trainer)
+    }
+
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub fn options(&self) -> &TrainOptions {
+        &self.options
+    }
+
+    pub fn seen(&self) -> Seen {
+        self.seen
+    }
+
+    /// Trains to the end, keeping the checkpoint in `out` (where given) current. The model then has its best weights.
+    pub fn run(&mut self, out: Option<&Path>, watch: &mut dyn FnMut(Progress)) -> Result<()> {
+        let steps_per_epoch = self.stretches.len().div_ceil(self.options.batch);
+        watch(Progress::Start { epochs: self.options.epochs, steps_per_epoch, state: &self.state });
+        while !self.state.finished {
+            self.epoch(steps_per_epoch, out, watch)?;
+            if let Some(record) = self.state.history.last() {
+                watch(Progress::Epoch(record));
+            }
+            if let Some(out) = out {
+                self.save(out)?;
+            }
+        }
+        watch(Progress::Stopped { early: self.state.epoch < self.options.epochs });
+        if let Some(best) = &self.best {
+            for (param, values) in self.model.params().list().iter().zip(best) {
+                param.tensor.write(values);
+            }
+        }
+        Ok(())
+    }
+
+    fn epoch(&mut self, steps: usize, out: Option<&Path>, watch: &mut dyn FnMut(Progress)) -> Result<()> {
+        let epoch = self.state.epoch;
+        let batches = epoch_batches(&self.stretches, self.options.batch, self.options.seed, epoch);
+        let total = (steps * self.options.epochs) as u64;
+        let mut unread: Vec<Tensor> = Vec::with_capacity(READ_EVERY);
+        let (mut started, mut events) = (Instant::now(), 0);
+        for (i, batch) in batches.iter().enumerate().skip(self.state.step_in_epoch) {
+            let rows: Vec<&Stretch> = batch.iter().map(|r| &self.stretches[*r]).collect();
+            events += rows.iter().map(|s| s.range.len() - 1).sum::<usize>();
+            unread.push(self.step(&rows, total));
+            self.state.step += 1;
+            self.state.step_in_epoch = i + 1;
+            let checkpoint = out.filter(|_| is_due(i + 1, self.options.checkpoint_steps));
+            if unread.len() == READ_EVERY || i + 1 == batches.len() || checkpoint.is_some() {
+                let losses = self.read_losses(&mut unread)?;
+                self.state.loss_sum += losses.iter().sum::<f64>();
+                let loss = losses.iter().sum::<f64>() / losses.len() as f64;
+                let events_per_s = events as f64 / started.elapsed().as_secs_f64();
+                (started, events) = (Instant::now(), 0);
+                watch(Progress::Step { epoch, step_in_epoch: i + 1, loss, events_per_s });
+            }
+            if let Some(out) = checkpoint {
+                self.save(out)?;
+            }
+        }
+        self.end_epoch(batches.len())
+    }
+
+    /// One step on one batch; the loss stays on the device.
+    fn step(&self, rows: &[&Stretch], total: u64) -> Tensor {
+        let gpu = self.model.gpu().clone();
+        let key = (self.options.seed, self.state.step);
+        let (batch, targets) = training_batch(&self.model, self.dataset, rows, self.like, key);
+        let mut tape = Tape::new(self.options.seed.rotate_left(32) ^ self.state.step);
+        let loss = self.model.loss(&mut tape, &batch, &targets);
+        let grads = tape.backward(&loss);
+        let adamw = AdamW {
+            lr: self.options.rate(self.state.step, total),
+            decay: self.options.decay,
+            step: self.state.step as u32 + 1,
+            ..AdamW::default()
+        };
+        let mut updates = Vec::new();
+        for (param, moments) in self.model.params().list().iter().zip(&self.moments) {
+            if let Some(gradient) = grads.get(&param.tensor) {
+                updates.push(Update { parameter: &param.tensor, gradient, moments, decay: param.decay });
+            }
+        }
+        let gradients: Vec<&Tensor> = updates.iter().map(|u| u.gradient).collect();
+        let clip = ops::clip_grad_norm(&gpu, &gradients, self.options.clip);
+        ops::adamw_all(&gpu, &updates, &adamw, Some(&clip));
+        loss
+    }
+
+    /// Reads the waiting losses; one that is not finite stops training and names its step.
+    fn read_losses(&self, unread: &mut Vec<Tensor>) -> Result<Vec<f64>> {
+        let first = self.state.step - unread.len() as u64;
+        let losses: Vec<f32> = unread.drain(..).map(|loss| loss.item()).collect::<Result<_>>()?;
+        if let Some(bad) = losses.iter().position(|l| !l.is_finite()) {
+            return Err(Error::NotFinite {
+                step: first + bad as u64 + 1,
+                message: format!(
+                    "it is {} after {} good steps; try a lower lr (now {}) or a lower clip (now {})",
+                    losses[bad],
+                    first + bad as u64,
+                    self.options.lr,
+                    self.options.clip
+                ),
+            });
+        }
+        Ok(losses.into_iter().map(f64::from).collect())
+    }
+
+    fn end_epoch(&mut self, steps: usize) -> Result<()> {
+        let epoch = self.state.epoch + 1;
+        let last = epoch == self.options.epochs;
+        let mut record = EpochRecord { epoch, loss: self.state.loss_sum / steps as f64, hr10: None, ndcg10: None };
+        let cases = cases(self.dataset, Split::Validation);
+        if (last || is_due(epoch, self.options.validate_every)) && !cases.is_empty() {
+            let ranks = validation_ranks(&self.model, self.dataset, &cases, self.seen)?;
+            let n = ranks.len() as f64;
+            let within = || ranks.iter().filter(|r| **r <= 10);
+            let ndcg10 = within().map(|r| 1.0 / f64::from(r + 1).log2()).sum::<f64>() / n;
+            record.hr10 = Some(within().count() as f64 / n);
+            record.ndcg10 = Some(ndcg10);
+            if self.best.is_none() || ndcg10 > self.state.best_ndcg10 {
+                self.state.best_ndcg10 = ndcg10;
+                self.state.best_epoch = epoch;
+                self.best = Some(self.weights()?);
+            }
+        }
+        let patience = self.options.patience.max(self.options.validate_every);
+        let stale = self.best.is_some() && epoch >= self.state.best_epoch + patience;
+        self.state.epoch = epoch;
+        self.state.step_in_epoch = 0;
+        self.state.loss_sum = 0.0;
+        self.state.finished = last || stale;
+        self.state.history.push(record);
+        Ok(())
+    }
+
+    fn weights(&self) -> Result<Vec<Vec<f32>>> {
+        self.model.params().list().iter().map(|p| p.tensor.to_vec()).collect()
+    }
+
+    /// Writes the checkpoint: complete beside the old one, then put in its place.
+    pub fn save(&self, out: &Path) -> Result<()> {
+        let snapshot = checkpoint::Snapshot {
+            model: &self.model,
+            options: &self.options,
+            seen: self.seen,
+            dataset: self.dataset,
+            state: &self.state,
+            moments: &self.moments,
+            last: self.weights()?,
+            best: self.best.as_ref(),
+        };
+        snapshot.save(out)
+    }
+}
+
+fn is_due(count: usize, every: usize) -> bool {
+    every > 0 && count.is_multiple_of(every)
+}

@@ -1,0 +1,134 @@
+use super::Windows;
+use crate::data::Dataset;
+use crate::error::{Error, Result};
+use crate::model::Config;
+use serde::{Deserialize, Serialize};
+
+/// How a model is trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainOptions {
+    pub seed: u64,
+    /// At most this many passes over the data.
+    pub epochs: usize,
+    /// Stop after this many epochs without a better validation.
+    pub patience: usize,
+    /// Histories per step.
+    pub batch: usize,
+    pub lr: f32,
+    /// Share of `lr` that the cosine ends at.
+    pub lr_end: f32,
+    pub warmup_steps: usize,
+    /// Decoupled weight decay of matrices and tables.
+    pub decay: f32,
+    /// Largest norm of the whole gradient.
+    pub clip: f32,
+    pub windows: Windows,
+    /// Validate every so many epochs.
+    pub validate_every: usize,
+    /// Write a checkpoint every so many steps within an epoch, too; 0 for at the end of each epoch alone.
+    pub checkpoint_steps: usize,
+    /// A rating from here on is "liked" (for the sigmoid output); by default three quarters up the range of ratings.
+    pub like: Option<f32>,
+}
+
+impl Default for TrainOptions {
+    fn default() -> TrainOptions {
+        TrainOptions {
+            seed: 1,
+            epochs: 50,
+            patience: 5,
+            batch: 32,
+            lr: 2e-3,
+            lr_end: 0.05,
+            warmup_steps: 50,
+            decay: 0.01,
+            clip: 5.0,
+            windows: Windows::Last,
+            validate_every: 1,
+            checkpoint_steps: 0,
+            like: None,
+        }
+    }
+}
+
+impl TrainOptions {
+    /// # Errors
+    /// When a value is out of range, naming it and what is allowed.
+    pub fn validate(&self) -> Result<()> {
+        let check = |ok: bool, message: String| if ok { Ok(()) } else { Err(Error::Config(message)) };
+        check(self.epochs >= 1, "epochs = 0: expected 1 or more".into())?;
+        check(self.batch >= 1, "batch = 0: expected 1 or more".into())?;
+        check(self.validate_every >= 1, "validate_every = 0: expected 1 or more".into())?;
+        check(self.lr > 0.0 && self.lr.is_finite(), format!("lr = {}: expected more than 0", self.lr))?;
+        check((0.0..=1.0).contains(&self.lr_end), format!("lr_end = {}: expected 0 to 1", self.lr_end))?;
+        check(self.decay >= 0.0, format!("decay = {}: expected 0 or more", self.decay))?;
+        check(self.clip > 0.0, format!("clip = {}: expected more than 0", self.clip))
+    }
+
+    /// Learning rate of `step` (from 0) of `steps`: linear warm-up, then half a cosine down to `lr_end`.
+    pub fn rate(&self, step: u64, steps: u64) -> f32 {
+        let warm = ((step + 1) as f32 / self.warmup_steps.max(1) as f32).min(1.0);
+        let done = step as f32 / steps.max(1) as f32;
+        let cosine = 0.5 * (1.0 + (std::f32::consts::PI * done.min(1.0)).cos());
+        self.lr * warm * (self.lr_end + (1.0 - self.lr_end) * cosine)
+    }
+
+    /// From which rating on an event counts as liked; `None` without ratings or where all are the same.
+    pub fn like_from(&self, dataset: &Dataset) -> Option<f32> {
+        let ratings = dataset.rating.as_ref()?;
+        let known = || ratings.iter().copied().filter(|r| r.is_finite());
+        let (low, high) = (known().fold(f32::MAX, f32::min), known().fold(f32::MIN, f32::max));
+        (high > low).then(|| self.like.unwrap_or(low + 0.75 * (high - low)))
+    }
+}
+
+/// `key = value` over both configurations, as `--set` and a TOML file give them: a key names a field of either, plain or
+/// as `model.key` / `train.key`.
+///
+/// # Errors
+/// When no field has that name or the value has the wrong type.
+pub fn set(config: &mut Config, options: &mut TrainOptions, key: &str, value: &str) -> Result<()> {
+    let (section, name) = key.split_once('.').map_or((None, key), |(s, n)| (Some(s), n));
+    if section != Some("train") && set_field(config, name, value)? {
+        return Ok(());
+    }
+    if section != Some("model") && set_field(options, name, value)? {
+        return Ok(());
+    }
+    let names = |v: toml::Value| v.as_table().map(|t| t.keys().cloned().collect::<Vec<_>>().join(" "));
+    let fields = |v| names(v).unwrap_or_default();
+    Err(Error::Config(format!(
+        "no setting {key:?}; model: {}; train: {}",
+        fields(to_toml(config)?),
+        fields(to_toml(options)?)
+    )))
+}
+
+fn to_toml<T: Serialize>(value: &T) -> Result<toml::Value> {
+    toml::Value::try_from(value).map_err(|e| Error::Config(e.to_string()))
+}
+
+/// Sets one field through its serialised form, so that every field can be set without a list of them here.
+fn set_field<T: Serialize + for<'a> Deserialize<'a> + Default>(
+    target: &mut T,
+    name: &str,
+    value: &str,
+) -> Result<bool> {
+    let mut all = to_toml(target)?;
+    let Some(table) = all.as_table_mut() else { return Ok(false) };
+    let known = table.contains_key(name) || serde_json::to_value(&*target).is_ok_and(|v| v.get(name).is_some());
+    if !known {
+        return Ok(false);
+    }
+    let quoted = || toml::Value::String(value.to_string());
+    let document = format!("v = {value}").parse::<toml::Table>();
+    let mut parsed = document.ok().and_then(|mut t| t.remove("v")).unwrap_or_else(quoted);
+    if let (Some(toml::Value::Float(_)), toml::Value::Integer(i)) = (table.get(name), &parsed) {
+        parsed = toml::Value::Float(*i as f64);
+    }
+    table.insert(name.to_string(), parsed);
+    *target =
+        all.try_into().map_err(|e: toml::de::Error| Error::Config(format!("{name} = {value}: {}", e.message())))?;
+    Ok(true)
+}

@@ -1,0 +1,50 @@
+//! Every op against its definition, at sizes around its tiles. One device for all: guarded, so that padding is poisoned
+//! and a write behind the end of any tensor is an error. `DESIREPATH_CHECKED=1` and `DESIREPATH_LIMITS=webgpu` run the
+//! same suite with checked shaders and under WebGPU's default limits.
+
+mod elementwise;
+mod embedding;
+mod gru;
+mod norm;
+mod optimizer;
+mod reduce;
+mod cross_entropy;
+mod rank_of;
+mod top_k;
+
+use desirepath::check::Report;
+use desirepath::{Gpu, Options, Result};
+use std::sync::OnceLock;
+
+pub fn gpu() -> &'static Gpu {
+    static GPU: OnceLock<Gpu> = OnceLock::new();
+    GPU.get_or_init(|| Gpu::open(Options { guard: true, ..Options::from_env() }).expect("an adapter"))
+}
+
+/// A device on which `from` in the source of kernel `name` reads `to`: to show that the suite notices.
+pub fn broken(name: &'static str, from: &'static str, to: &'static str) -> Gpu {
+    let patch = move |kernel: &str, source: &str| {
+        if kernel != name {
+            return source.to_string();
+        }
+        assert!(source.contains(from), "{name} has no `{from}` to break");
+        source.replace(from, to)
+    };
+    let options = Options { guard: true, patch: Some(std::sync::Arc::new(patch)), ..Options::from_env() };
+    Gpu::open(options).expect("an adapter")
+}
+
+#[track_caller]
+pub fn assert_ok(reports: Result<Vec<Report>>) {
+    let reports = reports.expect("the device works");
+    assert!(!reports.is_empty(), "nothing was compared");
+    let wrong: Vec<String> = reports.iter().filter(|r| !r.ok()).map(Report::to_string).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The comparison fails, by a wrong value or by an error of the device.
+#[track_caller]
+pub fn assert_noticed(reports: Result<Vec<Report>>) {
+    let noticed = reports.map_or(true, |list| list.iter().any(|r| !r.ok()));
+    assert!(noticed, "a broken kernel passes");
+}

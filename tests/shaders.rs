@@ -1,0 +1,115 @@
+//! Every shader is valid, leaves the process as SPIR-V, MSL and HLSL, keeps WebGPU's limits, and passes Tint where there
+//! is one (it finds barriers under non-uniform control flow, which naga accepts).
+
+use desirepath::gpu::{Kernel, compose};
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+fn shaders() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    let entries = std::fs::read_dir(&folder).expect("shaders/ exists");
+    let mut paths: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).collect();
+    paths.retain(|p| p.extension().is_some_and(|e| e == "wgsl"));
+    paths.sort();
+    assert!(paths.len() >= 3, "found only {paths:?}");
+    let load = |path: PathBuf| {
+        let name = path.file_stem().unwrap().to_str().unwrap().to_string();
+        let source = std::fs::read_to_string(&path).unwrap().leak();
+        let kernel = Kernel { name: name.clone().leak(), source };
+        (name, compose(&kernel, &[]))
+    };
+    paths.into_iter().map(load).collect()
+}
+
+fn validated(name: &str, source: &str) -> (naga::Module, naga::valid::ModuleInfo) {
+    let module = naga::front::wgsl::parse_str(source);
+    let module = module.unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(source)));
+    let capabilities = Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16;
+    let mut validator = Validator::new(ValidationFlags::all(), capabilities);
+    let info = validator.validate(&module).unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(source)));
+    (module, info)
+}
+
+#[test]
+fn every_shader_is_written_out_for_every_backend() {
+    for (name, source) in shaders() {
+        let (module, info) = validated(&name, &source);
+        let words = naga::back::spv::write_vec(&module, &info, &spv_options(), None);
+        assert!(words.unwrap_or_else(|e| panic!("{name}: SPIR-V: {e}")).len() > 20);
+        let msl = naga::back::msl::Options { lang_version: (2, 4), fake_missing_bindings: true, ..Default::default() };
+        let (text, _) = naga::back::msl::write_string(&module, &info, &msl, &Default::default())
+            .unwrap_or_else(|e| panic!("{name}: MSL: {e}"));
+        assert!(text.contains("kernel void"), "{name}: MSL without a kernel");
+        let hlsl = naga::back::hlsl::Options {
+            shader_model: naga::back::hlsl::ShaderModel::V6_2,
+            fake_missing_bindings: true,
+            ..Default::default()
+        };
+        let mut text = String::new();
+        let pipeline = naga::back::hlsl::PipelineOptions::default();
+        naga::back::hlsl::Writer::new(&mut text, &hlsl, &pipeline)
+            .write(&module, &info, None)
+            .unwrap_or_else(|e| panic!("{name}: HLSL: {e}"));
+        assert!(text.contains("numthreads"), "{name}: HLSL without an entry point");
+    }
+}
+
+fn spv_options() -> naga::back::spv::Options<'static> {
+    naga::back::spv::Options { lang_version: (1, 3), ..Default::default() }
+}
+
+#[test]
+fn every_shader_keeps_the_limits_of_webgpu() {
+    for (name, source) in shaders() {
+        let (module, _) = validated(&name, &source);
+        assert_eq!(module.entry_points.len(), 1, "{name}: one file is one dispatch");
+        let [x, y, z] = module.entry_points[0].workgroup_size;
+        assert!(x * y * z <= 256, "{name}: {} invocations", x * y * z);
+        let storage = |v: &naga::GlobalVariable| matches!(v.space, naga::AddressSpace::Storage { .. });
+        let n = module.global_variables.iter().filter(|(_, v)| storage(v)).count();
+        assert!(n <= 8, "{name}: {n} storage buffers");
+        let mut layouter = naga::proc::Layouter::default();
+        layouter.update(module.to_ctx()).unwrap();
+        let shared = module.global_variables.iter().filter(|(_, v)| v.space == naga::AddressSpace::WorkGroup);
+        let bytes: u32 = shared.map(|(_, v)| layouter[v.ty].size).sum();
+        assert!(bytes <= 16_384, "{name}: {bytes} bytes of workgroup memory");
+    }
+}
+
+#[test]
+fn a_shader_with_a_fault_is_noticed() {
+    let (name, source) = shaders().into_iter().find(|(n, _)| n == "scale").unwrap();
+    let broken = source.replace("* params.factor", "* params.n");
+    assert_ne!(source, broken);
+    assert!(std::panic::catch_unwind(|| validated(&name, &broken)).is_err());
+}
+
+fn tint(source: &str) -> Option<Result<(), String>> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shader.wgsl");
+    let mut file = std::fs::File::create(&path).unwrap();
+    // naga wants no such line, Tint does.
+    if source.contains("subgroup") {
+        writeln!(file, "enable subgroups;").unwrap();
+    }
+    file.write_all(source.as_bytes()).unwrap();
+    let output = Command::new("tint").arg("--format=wgsl").arg(&path).stdout(Stdio::null()).output().ok()?;
+    Some(if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) })
+}
+
+#[test]
+fn tint_accepts_every_shader() {
+    let uneven = "@compute @workgroup_size(8) fn main(@builtin(local_invocation_index) i: u32) {\n\
+                  if (i < 3u) { workgroupBarrier(); } }";
+    match tint(uneven) {
+        None => return println!("skipped: no `tint` on the path"),
+        Some(result) => assert!(result.is_err(), "tint lets a barrier under uneven control flow pass"),
+    }
+    for (name, source) in shaders() {
+        if let Some(Err(message)) = tint(&source) {
+            panic!("{name}: {message}");
+        }
+    }
+}
