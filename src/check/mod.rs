@@ -16,8 +16,6 @@ pub mod reduce;
 
 pub use all::ALL;
 pub use gru::{gru, gru_step};
-pub mod attention;
-pub mod catalogue;
 
 use crate::error::Result;
 use crate::gpu::Gpu;
