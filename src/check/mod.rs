@@ -121,7 +121,8 @@ impl Check<'_> {
         let upstream: Vec<f64> = (0..y.len()).map(|_| f64::from(rng.unit() as f32)).collect();
         let grads = tape.backward_from(&y, upload(gpu, &upstream, y.shape()));
         for (i, input) in self.inputs.iter().enumerate() {
-            let Some(gradient) = grads.get(&tensors[i]) else { continue };
+            let gradient = grads.get(&tensors[i]);
+            let gradient = gradient.unwrap_or_else(|| panic!("{}: no gradient of {}", self.op, input.name));
             let gradient = floats(gradient)?;
             let probes = probes(&mut rng, input.data.len());
             let objective =

@@ -1,10 +1,201 @@
-use super::Common;
-use desirepath::Result;
+use super::{Common, evaluate::judge, train::train_with_bar};
+use desirepath::data::city::{City, CityOptions};
+use desirepath::eval::metrics::{Measure, Metrics, Paired, paired};
+use desirepath::eval::optimum::{Knows, optimum};
+use desirepath::eval::{Case, Ranked, Seen, Split, cases, rank};
+use desirepath::model::{Config, Model};
+use desirepath::train::{TrainOptions, Trainer};
+use desirepath::{Error, Gpu, Result};
+use page::{Curve, Epoch, Facts, Measured, Report, Role, Score};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// placeholder
+mod page;
+mod pictures;
+
+/// Learn a small synthetic city, whose best possible score is known, and draw what was learned.
+///
+/// People with tastes and homes visit places with hours, kinds and distances. The whole model is trained, then the same
+/// without time and place; both are compared with counting and with the optimum that the city's own probabilities give.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "Examples:
+  desirepath demo
+  desirepath demo --out city --seed 7 --json")]
+pub struct Args {
+    /// Folder for the page (index.html), the dataset (data) and the model (model)
+    #[arg(long, value_name = "FOLDER", default_value = ".out/demo")]
+    out: PathBuf,
+    /// Seed of the city and of the training
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
 
-pub fn run(_: &Args, _: &Common) -> Result<()> {
+/// A trained model and how it ranks the test cases.
+struct Trained {
+    model: Model,
+    ranked: Ranked,
+    curve: Curve,
+}
+
+pub fn run(args: &Args, common: &Common) -> Result<()> {
+    let started = Instant::now();
+    let say = |text: &str| {
+        if !common.json {
+            eprintln!("{text}");
+        }
+    };
+    let city = City::generate(&CityOptions { seed: args.seed, ..CityOptions::default() });
+    let dataset = &city.dataset;
+    let (users, items, events) = (dataset.n_users(), dataset.n_items(), dataset.n_events());
+    say(&format!("a city of {users} people, {items} places and {events} visits, seed {}", args.seed));
+    let gpu = common.gpu()?;
+    let config = Config { request_time: true, len: 60, ..Config::default() };
+    let options = options(args.seed);
+    let cases = cases(dataset, Split::Test);
+    say("the whole model:");
+    let full = train(&gpu, &city, &config, &options, &cases, "desirepath", Some(&args.out.join("model")), common)?;
+    say("the same without time and place:");
+    let blind_config = config.without_time_and_place();
+    let blind = train(&gpu, &city, &blind_config, &options, &cases, "without time and place", None, common)?;
+    dataset.save(&args.out.join("data"), None)?;
+    let best = optimum(&city, &cases, Knows::Time);
+    let evaluation = judge(dataset, &cases, &full.ranked, Seen::Keep, args.seed);
+    let gain = paired(Measure::Hr(10), &full.ranked.ranks, &blind.ranked.ranks, args.seed);
+    let mut scores = vec![
+        score(Role::Optimum, "optimum", &Metrics::of_ranks(&best.ranks, args.seed)),
+        score(Role::Model, "desirepath", &evaluation.metrics),
+        score(Role::Ablation, "without time and place", &Metrics::of_ranks(&blind.ranked.ranks, args.seed)),
+    ];
+    let names = [("userfreq", "USERFREQ"), ("markov", "Markov-1"), ("pop", "POP")];
+    scores.extend(names.map(|(key, name)| score(Role::Baseline, name, &evaluation.baselines[key])));
+    let model = &full.model;
+    let (time_bias, place_bias) = pictures::bias_curves(model)?;
+    let chosen = pictures::telling_cases(&cases, &full.ranked, 4);
+    let report = Report {
+        facts: Facts {
+            adapter: gpu.info().to_string(),
+            date: today(),
+            command: format!("desirepath demo --seed {}", args.seed),
+            seed: args.seed,
+            seconds: started.elapsed().as_secs_f64(),
+            users,
+            items,
+            events,
+            parameters: model.params().count(),
+        },
+        curves: vec![full.curve, blind.curve],
+        scores,
+        time_bias,
+        place_bias,
+        people: chosen.iter().map(|c| pictures::person(&city, model, c)).collect::<Result<_>>()?,
+        map: pictures::map(&city, model, &chosen[0])?,
+    };
+    let page = args.out.join("index.html");
+    write(&page, &page::render(&report))?;
+    let text = summary(&report, &gain, &page);
+    common.print(&as_json(&report, &gain, &page), text);
     Ok(())
+}
+
+/// Reaches the figures of the README within the two minutes that the demo may take on two cores.
+fn options(seed: u64) -> TrainOptions {
+    TrainOptions { seed, epochs: 8, patience: 3, ..TrainOptions::default() }
+}
+
+#[allow(clippy::too_many_arguments)]
+fn train(
+    gpu: &Gpu,
+    city: &City,
+    config: &Config,
+    options: &TrainOptions,
+    cases: &[Case],
+    name: &str,
+    out: Option<&Path>,
+    common: &Common,
+) -> Result<Trained> {
+    let mut trainer = Trainer::new(gpu, &city.dataset, config, options, Seen::Keep)?;
+    train_with_bar(&mut trainer, out, common)?;
+    let point = |r: &desirepath::train::EpochRecord| Epoch {
+        epoch: r.epoch,
+        training_loss: r.loss,
+        validation_ndcg10: r.ndcg10.unwrap_or(f64::NAN),
+    };
+    let curve = Curve { name: name.into(), points: trainer.state().history.iter().map(point).collect() };
+    let ranked = rank(trainer.model(), &city.dataset, cases, Seen::Keep, true, &mut |_| ())?;
+    Ok(Trained { model: trainer.into_model(), ranked, curve })
+}
+
+fn score(role: Role, name: &str, metrics: &Metrics) -> Score {
+    let measured = |key: &str| {
+        let [low, high] = metrics.ci95.get(key).copied().unwrap_or([f64::NAN; 2]);
+        Measured { value: metrics.get(key).unwrap_or(f64::NAN), low, high }
+    };
+    Score { role, name: name.into(), hr10: measured("hr@10"), ndcg10: measured("ndcg@10") }
+}
+
+fn summary(report: &Report, gain: &Paired, page: &Path) -> String {
+    let mut text = format!("\n{:<24}{:>8}{:>17}{:>10}\n", "", "HR@10", "95 % interval", "NDCG@10");
+    for s in &report.scores {
+        let interval = format!("[{:.3}, {:.3}]", s.hr10.low, s.hr10.high);
+        text += &format!("{:<24}{:>8.3}{interval:>17}{:>10.3}\n", s.name, s.hr10.value, s.ndcg10.value);
+    }
+    text += &format!(
+        "\ntime and place add {:+.3} HR@10 ([{:+.3}, {:+.3}], p = {:.4}); the optimum knows the city's own probabilities\n",
+        gain.difference, gain.ci95[0], gain.ci95[1], gain.p
+    );
+    if let Some(person) = report.people.first() {
+        text += &format!("\n{} was last at:\n", person.name);
+        for visit in &person.visits {
+            text += &format!("  {}  {} ({})\n", visit.when, visit.place, visit.kind);
+        }
+        text += "and may want next:\n";
+        for r in person.recommendations.iter().take(5) {
+            let mark = if r.visited_next { "   <- where they really went" } else { "" };
+            text += &format!("  {} ({}), {:.1} km away{mark}\n", r.place, r.kind, r.km);
+        }
+    }
+    text + &format!(
+        "\n{:.0} s in all on {}; pictures: {}\n",
+        report.facts.seconds,
+        report.facts.adapter,
+        page.display()
+    )
+}
+
+fn as_json(report: &Report, gain: &Paired, page: &Path) -> serde_json::Value {
+    let measured = |m: &Measured| json!({ "value": m.value, "ci95": [m.low, m.high] });
+    let score = |s: &Score| (s.name.clone(), json!({ "hr@10": measured(&s.hr10), "ndcg@10": measured(&s.ndcg10) }));
+    let f = &report.facts;
+    json!({
+        "adapter": f.adapter, "date": f.date, "seed": f.seed, "seconds": f.seconds, "parameters": f.parameters,
+        "users": f.users, "items": f.items, "events": f.events,
+        "scores": report.scores.iter().map(score).collect::<serde_json::Map<_, _>>(),
+        "gain_hr@10": gain, "page": page,
+    })
+}
+
+/// The date in UTC, `YYYY-MM-DD`.
+fn today() -> String {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let (mut year, mut day) = (1970, seconds / 86_400);
+    let leap = |y: u64| y.is_multiple_of(4) && (!y.is_multiple_of(100) || y.is_multiple_of(400));
+    while day >= 365 + u64::from(leap(year)) {
+        day -= 365 + u64::from(leap(year));
+        year += 1;
+    }
+    let february = 28 + u64::from(leap(year));
+    let mut month = 1;
+    for days in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
+        if day < days {
+            break;
+        }
+        day -= days;
+        month += 1;
+    }
+    format!("{year}-{month:02}-{:02}", day + 1)
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).map_err(|e| Error::file(path, &e))
 }

@@ -111,6 +111,11 @@ impl<'a> Trainer<'a> {
         &self.model
     }
 
+    /// The model, once training is over.
+    pub fn into_model(self) -> Model {
+        self.model
+    }
+
     pub fn state(&self) -> &State {
         &self.state
     }
