@@ -56,7 +56,11 @@ pub(super) fn inputs(config: &Config) -> Vec<Input> {
     const GAPS: u32 = 40;
     let mut list = Vec::new();
     if config.time_input {
-        list.push(Input { name: "week_hour", rows: 169, row: |c, h, t| 1 + hour_of_week(query_time(c, h, t)) % WEEK_HOURS });
+        list.push(Input {
+            name: "week_hour",
+            rows: 169,
+            row: |c, h, t| 1 + hour_of_week(query_time(c, h, t)) % WEEK_HOURS,
+        });
         list.push(Input { name: "day_hour", rows: 25, row: |c, h, t| 1 + hour_of_week(query_time(c, h, t)) % 24 });
         list.push(Input {
             name: "gap",
