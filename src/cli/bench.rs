@@ -38,8 +38,9 @@ struct Row {
     ms: f64,
     /// As the host sees it: with recording, submitting and waiting.
     host_ms: f64,
+    /// Kernels alone, without what lies between them; `None` without timestamps.
+    device_ms: Option<f64>,
     gflops: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
     gbps: Option<f64>,
     /// Of the ceiling that bounds it.
     percent: f64,
@@ -166,6 +167,7 @@ impl Bench {
             pass,
             ms: 1e3 * seconds,
             host_ms: 1e3 * time.host,
+            device_ms: time.device.map(|s| 1e3 * s),
             gflops: cost.flops / seconds * 1e-9,
             gbps: (cost.bytes > 0.0).then_some(cost.bytes / seconds * 1e-9),
             percent: 100.0 * ceilings.floor(cost.flops, cost.bytes) / seconds,
