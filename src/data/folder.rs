@@ -111,7 +111,10 @@ impl Dataset {
         }
         let header: Header = serde_json::from_value(value).map_err(damaged)?;
         let path = folder.join("events.safetensors");
-        let bytes = fs::read(&path).map_err(|e| Error::file(&path, &e))?;
+        let bytes = fs::read(&path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => Error::format(&path, "the dataset is incomplete: this file is missing"),
+            _ => Error::file(&path, &e),
+        })?;
         let dataset = from_columns(header, &bytes).map_err(|m| Error::format(&path, m))?;
         dataset.consistent().map_err(|m| Error::format(&path, m))?;
         Ok(dataset)
