@@ -33,7 +33,8 @@ impl Model {
     pub fn loss(&self, tape: &mut Tape, batch: &Batch, targets: &Targets) -> Tensor {
         let vectors = self.vectors(tape);
         let states = self.states(tape, batch, &vectors, &targets.at);
-        let options = CrossEntropy { smoothing: self.config.label_smoothing, ..CrossEntropy::default() };
+        // Item 0 is padding and no class.
+        let options = CrossEntropy { smoothing: self.config.label_smoothing, first_item: 1, ..CrossEntropy::default() };
         let items = targets.items.tensor();
         let nll = ops::cross_entropy(tape, &states, &vectors, self.item_bias.as_ref(), items, &options);
         let n = targets.items.host().len() as f32;
@@ -112,7 +113,8 @@ impl Model {
         output.forward(&mut Tape::off(), &scores, Activation::Sigmoid, None).to_vec().map(Some)
     }
 
-    /// The rank of each history's target among all items but the excluded, 1 for the best; ties count against it.
+    /// The rank of each history's target among all items but the excluded, 1 for the best; ties count against it. 0 where
+    /// the score of the target is not a number.
     pub fn ranks(&self, histories: &[History], targets: &[u32], exclude: &[Vec<u32>]) -> Result<Vec<u32>> {
         let (states, vectors) = self.last_states(histories);
         let exclude = Exclusions::new(&self.gpu, exclude);
