@@ -72,10 +72,9 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
             var plus0 = Eight();
             var plus1 = Eight();
             if (PARTS != 0u) {
-                let at = context[3u * r];
-                let kind = context[3u * r + 2u].x;
-                plus0 = biases(head, j0, i, e0, at, kind);
-                plus1 = biases(head, j1, i, e1, at, kind);
+                let others = spread_events(context[3u * r], context[3u * r + 2u].x);
+                plus0 = biases(head, j0, i, e0, others);
+                plus1 = biases(head, j1, i, e1, others);
             }
             let p0 = chance(allowed(scaled(s0, params.scale, plus0), j0, i, length), lse);
             let p1 = chance(allowed(scaled(s1, params.scale, plus1), j1, i, length), lse);

@@ -82,13 +82,11 @@ fn tile(pair: u32, first: u32, lane: u32, own: u32) {
             products(&q0, &q1, &key, &s0, &s1);
             var plus0 = Eight();
             var plus1 = Eight();
-            var at = vec4<u32>();
-            var kind = 0u;
+            var others: Events;
             if (PARTS != 0u) {
-                at = context[3u * r + 1u];
-                kind = context[3u * r + 2u].y;
-                plus0 = biases(head, i0, j, e0, at, kind);
-                plus1 = biases(head, i1, j, e1, at, kind);
+                others = spread_events(context[3u * r + 1u], context[3u * r + 2u].y);
+                plus0 = biases(head, i0, j, e0, others);
+                plus1 = biases(head, i1, j, e1, others);
             }
             s0 = allowed(scaled(s0, params.scale, plus0), i0, j, length);
             s1 = allowed(scaled(s1, params.scale, plus1), i1, j, length);
@@ -103,8 +101,8 @@ fn tile(pair: u32, first: u32, lane: u32, own: u32) {
             let ds1 = slope(s1, t1, stats[stat + r1], stats[half + stat + r1], i1 < length);
             accumulate(&dq0, &dq1, ds0, ds1, &key);
             if (TABLE == 1u) {
-                add_all(own, kinds0, i0, j, e0, at, kind, ds0, i0 < length);
-                add_all(own, kinds1, i1, j, e1, at, kind, ds1, i1 < length);
+                add_all(own, kinds0, i0, j, e0, others, ds0, i0 < length);
+                add_all(own, kinds1, i1, j, e1, others, ds1, i1 < length);
             }
         }
     }
@@ -118,24 +116,16 @@ fn slope(s: Eight, t: Eight, lse: f32, delta: f32, valid: bool) -> Eight {
     return Eight(select(vec4(0.0), lo, valid), select(vec4(0.0), hi, valid));
 }
 
-fn add_all(own: u32, row: u32, i: u32, j: u32, e: Event, at: vec4<u32>, kind: u32, ds: Eight, valid: bool) {
-    let e0 = event_of(subgroupBroadcast(at, 0u), subgroupBroadcast(kind, 0u));
-    let e1 = event_of(subgroupBroadcast(at, 1u), subgroupBroadcast(kind, 1u));
-    let e2 = event_of(subgroupBroadcast(at, 2u), subgroupBroadcast(kind, 2u));
-    let e3 = event_of(subgroupBroadcast(at, 3u), subgroupBroadcast(kind, 3u));
-    let e4 = event_of(subgroupBroadcast(at, 4u), subgroupBroadcast(kind, 4u));
-    let e5 = event_of(subgroupBroadcast(at, 5u), subgroupBroadcast(kind, 5u));
-    let e6 = event_of(subgroupBroadcast(at, 6u), subgroupBroadcast(kind, 6u));
-    let e7 = event_of(subgroupBroadcast(at, 7u), subgroupBroadcast(kind, 7u));
+fn add_all(own: u32, row: u32, i: u32, j: u32, e: Event, others: Events, ds: Eight, valid: bool) {
     if (valid) {
-        add_bins(own, row, i, j, e, e0, ds.lo.x);
-        add_bins(own, row, i, j + 1u, e, e1, ds.lo.y);
-        add_bins(own, row, i, j + 2u, e, e2, ds.lo.z);
-        add_bins(own, row, i, j + 3u, e, e3, ds.lo.w);
-        add_bins(own, row, i, j + 4u, e, e4, ds.hi.x);
-        add_bins(own, row, i, j + 5u, e, e5, ds.hi.y);
-        add_bins(own, row, i, j + 6u, e, e6, ds.hi.z);
-        add_bins(own, row, i, j + 7u, e, e7, ds.hi.w);
+        add_bins(own, row, i, j, e, others.e0, ds.lo.x);
+        add_bins(own, row, i, j + 1u, e, others.e1, ds.lo.y);
+        add_bins(own, row, i, j + 2u, e, others.e2, ds.lo.z);
+        add_bins(own, row, i, j + 3u, e, others.e3, ds.lo.w);
+        add_bins(own, row, i, j + 4u, e, others.e4, ds.hi.x);
+        add_bins(own, row, i, j + 5u, e, others.e5, ds.hi.y);
+        add_bins(own, row, i, j + 6u, e, others.e6, ds.hi.z);
+        add_bins(own, row, i, j + 7u, e, others.e7, ds.hi.w);
     }
 }
 

@@ -64,10 +64,9 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
             var plus0 = Eight();
             var plus1 = Eight();
             if (PARTS != 0u) {
-                let at = context[3u * r + 1u];
-                let kind = context[3u * r + 2u].y;
-                plus0 = biases(head, i0, j, e0, at, kind);
-                plus1 = biases(head, i1, j, e1, at, kind);
+                let others = spread_events(context[3u * r + 1u], context[3u * r + 2u].y);
+                plus0 = biases(head, i0, j, e0, others);
+                plus1 = biases(head, i1, j, e1, others);
             }
             s0 = allowed(scaled(s0, params.scale, plus0), i0, j, length);
             s1 = allowed(scaled(s1, params.scale, plus1), i1, j, length);

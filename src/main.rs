@@ -29,6 +29,11 @@ enum Command {
 /// Exit codes: 0 done, 1 the world failed, 2 wrong usage (which clap reports itself).
 fn main() -> ExitCode {
     let args = Args::parse();
+    if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // Software drivers look for a window system and complain aloud where a server has none.
+        // SAFETY: no other thread has started.
+        unsafe { std::env::set_var("XDG_RUNTIME_DIR", std::env::temp_dir()) };
+    }
     let common = &args.common;
     let result = match &args.command {
         Command::Demo(a) => cli::demo::run(a, common),

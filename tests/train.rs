@@ -75,7 +75,7 @@ fn one_seed_gives_the_same_bits() {
 /// Contents of every file of a checkpoint, by name.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let names = ["config.json", "model.safetensors", "last.safetensors", "optimizer.safetensors", "state.json"];
-    let data = ["data/dataset.json", "data/events.safetensors"];
+    let data = ["data/dataset.json", "data/columns.bin"];
     let read = |name: &str| (name.to_string(), std::fs::read(folder.join(name)).expect(name));
     names.into_iter().chain(data).map(read).collect()
 }

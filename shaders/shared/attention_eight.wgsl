@@ -80,18 +80,24 @@ fn keeps(rows: u32, own: u32, o: u32) -> Eight {
                       keep_at(rows, own, o + 6u), keep_at(rows, own, o + 7u)));
 }
 
-// The biases of one's own event and the eight that the lanes hold.
-fn biases(head: u32, own: u32, o: u32, e: Event, at: vec4<u32>, kind: u32) -> Eight {
-    let e0 = event_of(subgroupBroadcast(at, 0u), subgroupBroadcast(kind, 0u));
-    let e1 = event_of(subgroupBroadcast(at, 1u), subgroupBroadcast(kind, 1u));
-    let e2 = event_of(subgroupBroadcast(at, 2u), subgroupBroadcast(kind, 2u));
-    let e3 = event_of(subgroupBroadcast(at, 3u), subgroupBroadcast(kind, 3u));
-    let e4 = event_of(subgroupBroadcast(at, 4u), subgroupBroadcast(kind, 4u));
-    let e5 = event_of(subgroupBroadcast(at, 5u), subgroupBroadcast(kind, 5u));
-    let e6 = event_of(subgroupBroadcast(at, 6u), subgroupBroadcast(kind, 6u));
-    let e7 = event_of(subgroupBroadcast(at, 7u), subgroupBroadcast(kind, 7u));
-    return Eight(vec4(bias_at(head, own, o, e, e0), bias_at(head, own, o + 1u, e, e1),
-                      bias_at(head, own, o + 2u, e, e2), bias_at(head, own, o + 3u, e, e3)),
-                 vec4(bias_at(head, own, o + 4u, e, e4), bias_at(head, own, o + 5u, e, e5),
-                      bias_at(head, own, o + 6u, e, e6), bias_at(head, own, o + 7u, e, e7)));
+struct Events { e0: Event, e1: Event, e2: Event, e3: Event, e4: Event, e5: Event, e6: Event, e7: Event }
+
+// The events that the eight lanes hold, to all.
+fn spread_events(at: vec4<u32>, kind: u32) -> Events {
+    return Events(event_of(subgroupBroadcast(at, 0u), subgroupBroadcast(kind, 0u)),
+                  event_of(subgroupBroadcast(at, 1u), subgroupBroadcast(kind, 1u)),
+                  event_of(subgroupBroadcast(at, 2u), subgroupBroadcast(kind, 2u)),
+                  event_of(subgroupBroadcast(at, 3u), subgroupBroadcast(kind, 3u)),
+                  event_of(subgroupBroadcast(at, 4u), subgroupBroadcast(kind, 4u)),
+                  event_of(subgroupBroadcast(at, 5u), subgroupBroadcast(kind, 5u)),
+                  event_of(subgroupBroadcast(at, 6u), subgroupBroadcast(kind, 6u)),
+                  event_of(subgroupBroadcast(at, 7u), subgroupBroadcast(kind, 7u)));
+}
+
+// The biases of one's own event and eight others.
+fn biases(head: u32, own: u32, o: u32, e: Event, others: Events) -> Eight {
+    return Eight(vec4(bias_at(head, own, o, e, others.e0), bias_at(head, own, o + 1u, e, others.e1),
+                      bias_at(head, own, o + 2u, e, others.e2), bias_at(head, own, o + 3u, e, others.e3)),
+                 vec4(bias_at(head, own, o + 4u, e, others.e4), bias_at(head, own, o + 5u, e, others.e5),
+                      bias_at(head, own, o + 6u, e, others.e6), bias_at(head, own, o + 7u, e, others.e7)));
 }

@@ -3,6 +3,9 @@
 //! The same comparisons serve the tests (many shapes), `doctor` (one shape each, on the adapter in front of it) and the
 //! benchmark (verified before timed).
 
+mod all;
+pub mod attention;
+pub mod catalogue;
 pub mod elementwise;
 pub mod embedding;
 mod gru;
@@ -11,9 +14,8 @@ pub mod optimizer;
 pub mod product;
 pub mod reduce;
 
+pub use all::ALL;
 pub use gru::{gru, gru_step};
-pub mod attention;
-pub mod catalogue;
 
 use crate::error::Result;
 use crate::gpu::Gpu;

@@ -21,7 +21,7 @@ pub struct Args {
     #[arg(long, value_name = "DATASET")]
     out: PathBuf,
     #[arg(long, value_enum, default_value = "auto")]
-    format: FormatArg,
+    format: Format,
     /// Category, place and numeric features of the items [default: the .item beside an .inter]
     #[arg(long, value_name = "FILE")]
     items: Option<PathBuf>,
@@ -39,15 +39,18 @@ pub struct Args {
     lon_column: Option<String>,
     #[arg(long, value_name = "NAME")]
     category_column: Option<String>,
-    /// One character between fields, or \t [default: guessed from the header]
-    #[arg(long, value_name = "CHAR", value_parser = parse_delimiter)]
-    delimiter: Option<u8>,
+    /// Columns with numeric features of the items, by name [default: the float columns of a .item file]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    features: Vec<String>,
+    /// What stands between fields; \t or tab for the tabulator [default: guessed from the first line]
+    #[arg(long, value_name = "TEXT")]
+    delimiter: Option<String>,
     /// The files begin with an event; columns are given by number from 1
     #[arg(long)]
     no_header: bool,
     /// What the time column counts in [default: seconds, or what its name says]
     #[arg(long, value_enum)]
-    time_unit: Option<UnitArg>,
+    time_unit: Option<TimeUnit>,
     /// Leave malformed lines out, and count them
     #[arg(long)]
     skip_bad: bool,
@@ -63,26 +66,6 @@ pub struct Args {
     /// Keep events rated at least this
     #[arg(long, value_name = "RATING")]
     min_rating: Option<f32>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum FormatArg {
-    /// By name and first line
-    Auto,
-    /// Delimited text
-    Csv,
-    /// RecBole's .inter and .item
-    Recbole,
-    /// ratings.dat or u.data
-    Movielens,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum UnitArg {
-    Ms,
-    S,
-    Min,
-    Day,
 }
 
 pub fn run(args: &Args, common: &Common) -> Result<()> {
@@ -114,33 +97,16 @@ fn options(args: &Args) -> PrepareOptions {
     PrepareOptions {
         files: args.files.clone(),
         items: args.items.clone(),
-        format: match args.format {
-            FormatArg::Auto => Format::Auto,
-            FormatArg::Csv => Format::Csv,
-            FormatArg::Recbole => Format::Recbole,
-            FormatArg::Movielens => Format::Movielens,
-        },
+        format: args.format,
         columns: args_columns,
-        delimiter: args.delimiter,
-        header: !args.no_header,
-        time_unit: args.time_unit.map(|u| match u {
-            UnitArg::Ms => TimeUnit::Ms,
-            UnitArg::S => TimeUnit::S,
-            UnitArg::Min => TimeUnit::Min,
-            UnitArg::Day => TimeUnit::Day,
-        }),
+        features: args.features.clone(),
+        delimiter: args.delimiter.clone(),
+        no_header: args.no_header,
+        time_unit: args.time_unit,
         skip_bad: args.skip_bad,
         dedup: args.dedup,
         min_user: args.min_user,
         min_item: args.min_item,
         min_rating: args.min_rating,
-    }
-}
-
-fn parse_delimiter(text: &str) -> std::result::Result<u8, String> {
-    match text.as_bytes() {
-        b"\\t" => Ok(b'\t'),
-        [one] => Ok(*one),
-        _ => Err(format!("{text:?}: expected one character, or \\t")),
     }
 }

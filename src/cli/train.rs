@@ -45,6 +45,9 @@ pub struct Args {
     /// Items the user had before: in the ranking of the validation or not
     #[arg(long, value_enum, default_value = "auto")]
     seen: SeenArg,
+    /// Time every kernel on the device and print the sums at the end (slower)
+    #[arg(long)]
+    profile: bool,
 }
 
 #[derive(Serialize)]
@@ -72,6 +75,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     }
     let gpu = common.gpu()?;
     let mut trainer = trainer(args, &gpu, &dataset)?;
+    gpu.set_profiling(args.profile);
     let started = Instant::now();
     train_with_bar(&mut trainer, Some(&args.out), common)?;
     let summary = Summary {
@@ -92,6 +96,19 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         summary.parameters, summary.seconds
     );
     common.print(&summary, text);
+    if args.profile {
+        print_timings(&gpu)?;
+    }
+    Ok(())
+}
+
+fn print_timings(gpu: &Gpu) -> Result<()> {
+    let timings = gpu.take_timings()?;
+    let total: f64 = timings.iter().map(|t| t.nanoseconds).sum();
+    for t in &timings {
+        let (ms, share) = (t.nanoseconds / 1e6, 100.0 * t.nanoseconds / total);
+        eprintln!("{:<36}{:>8} dispatches {ms:>10.1} ms {share:>5.1} %", t.kernel, t.dispatches);
+    }
     Ok(())
 }
 

@@ -1,182 +1,274 @@
 //! Which column is what: by the names that people use, or by the names given.
 
-use super::table::Dialect;
+use super::options::{ColumnNames, TimeUnit};
 use crate::error::{Error, Result};
-use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// What one step of the time column is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TimeUnit {
-    Ms,
-    S,
-    Min,
-    Day,
-}
-
-impl TimeUnit {
-    pub fn seconds(self) -> f64 {
-        match self {
-            TimeUnit::Ms => 1e-3,
-            TimeUnit::S => 1.0,
-            TimeUnit::Min => 60.0,
-            TimeUnit::Day => 86_400.0,
-        }
-    }
-}
-
-/// Names of columns, where they are not to be guessed. In a file without a header a number counts columns from 1.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ColumnNames {
-    pub user: Option<String>,
-    pub item: Option<String>,
-    pub time: Option<String>,
-    pub rating: Option<String>,
-    pub lat: Option<String>,
-    pub lon: Option<String>,
-    pub category: Option<String>,
-}
-
-/// Positions of the columns in a file, and how it is to be split.
-#[derive(Debug, Clone)]
+/// Positions of the columns in one file.
+#[derive(Debug, Clone, Default)]
 pub struct Layout {
-    pub dialect: Dialect,
-    /// Records before the first event.
-    pub header: bool,
+    /// Names in the header, or `1`, `2`, … without one.
+    pub names: Vec<String>,
     pub user: Option<usize>,
     pub item: usize,
     pub time: Option<usize>,
-    pub time_unit: TimeUnit,
+    pub time_unit: Option<TimeUnit>,
     pub rating: Option<usize>,
-    pub place: Option<(usize, usize)>,
+    pub lat: Option<usize>,
+    pub lon: Option<usize>,
     pub category: Option<usize>,
-    /// Numeric columns that are none of the above.
-    pub others: Vec<(String, usize)>,
+    /// What ends the first category of several in a field.
+    pub category_end: Option<char>,
+    pub features: Vec<FeatureColumn>,
 }
 
-const USER: &[&str] = &[
-    "user",
-    "user_id",
-    "userid",
-    "uid",
-    "customer",
-    "customer_id",
-    "visitor",
-    "visitor_id",
-    "visitorid",
-    "session",
-    "session_id",
-];
+#[derive(Debug, Clone)]
+pub struct FeatureColumn {
+    pub name: String,
+    pub column: usize,
+    /// Several numbers with blanks between them.
+    pub sequence: bool,
+}
+
+// Compared in lower case without `_`, `-` and blanks; earlier ones win.
+const USER: &[&str] =
+    &["user", "userid", "uid", "customer", "customerid", "visitor", "visitorid", "reviewerid", "session", "sessionid"];
 const ITEM: &[&str] = &[
     "item",
-    "item_id",
     "itemid",
     "iid",
     "poi",
-    "poi_id",
-    "place",
-    "place_id",
+    "poiid",
     "venue",
-    "venue_id",
+    "venueid",
     "movie",
-    "movie_id",
     "movieid",
     "product",
-    "product_id",
+    "productid",
+    "parentasin",
     "asin",
-    "track_id",
-    "song_id",
-    "article_id",
-    "business_id",
+    "track",
+    "trackid",
+    "song",
+    "songid",
+    "artist",
+    "artistid",
+    "article",
+    "articleid",
+    "video",
+    "videoid",
+    "business",
+    "businessid",
+    "placeid",
+    "place",
+    "locationid",
 ];
-const TIME: &[&str] = &["t", "time", "timestamp", "ts", "unixtime", "t_min", "t_ms", "time_ms", "time_s", "date_s"];
+const TIME: &[&str] = &[
+    "t",
+    "time",
+    "timestamp",
+    "ts",
+    "tmin",
+    "tms",
+    "tday",
+    "timems",
+    "timestampms",
+    "timemin",
+    "unixtime",
+    "unixreviewtime",
+    "utctime",
+    "datetime",
+    "eventtime",
+    "createdat",
+    "date",
+    "day",
+];
 const RATING: &[&str] = &["rating", "ratings", "stars", "score", "overall"];
 const LAT: &[&str] = &["lat", "latitude"];
 const LON: &[&str] = &["lon", "lng", "long", "longitude"];
-const CATEGORY: &[&str] = &["category", "categories", "category_id", "genre", "genres", "class", "type"];
+const CATEGORY: &[&str] = &["category", "categories", "categoryid", "categoryname", "cat", "genre", "genres", "class"];
 
-/// Layout of a file with a header, of events (`with_user`) or of items.
+fn plain(name: &str) -> String {
+    name.chars().filter(|c| !matches!(c, '_' | '-' | ' ')).flat_map(char::to_lowercase).collect()
+}
+
+struct Header<'a> {
+    path: &'a Path,
+    line: u64,
+    /// Names without RecBole's types.
+    names: Vec<String>,
+}
+
+impl Header<'_> {
+    /// The column named `given`, or else the first of the `known`.
+    fn find(&self, given: &Option<String>, known: &[&str], option: &str) -> Result<Option<usize>> {
+        let Some(name) = given else {
+            return Ok(known.iter().find_map(|k| self.names.iter().position(|n| plain(n) == *k)));
+        };
+        let bare = name.split(':').next().unwrap_or(name);
+        let exact = self.names.iter().position(|n| n == name || n == bare);
+        let found = exact.or_else(|| self.names.iter().position(|n| plain(n) == plain(bare)));
+        found.map(Some).ok_or_else(|| {
+            Error::data(
+                self.path,
+                self.line,
+                format!("no column {name:?} ({option}); there are: {}", self.names.join(", ")),
+            )
+        })
+    }
+
+    fn needed(&self, found: Option<usize>, what: &str) -> Result<usize> {
+        found.ok_or_else(|| {
+            let there = self.names.join(", ");
+            let mend = format!("name it with --{what}-column, or give --no-header if this line is an event");
+            Error::data(self.path, self.line, format!("no column is known as the {what}; there are: {there}; {mend}"))
+        })
+    }
+}
+
+/// Layout of a file with a header; `events` must have a user, items need none. `recbole` headers carry types.
 ///
 /// # Errors
 /// When a column is missing, with the names of those that are there.
 pub fn with_header(
     path: &Path,
-    header: &str,
-    dialect: Dialect,
-    names: &ColumnNames,
-    with_user: bool,
+    line: u64,
+    raw: &[String],
+    options: (&ColumnNames, &[String]),
+    (events, recbole): (bool, bool),
 ) -> Result<Layout> {
-    let Dialect::Byte { delimiter, .. } = dialect else {
-        return Err(Error::data(path, 1, "a file with `::` has no header"));
+    let (given, wanted) = options;
+    let bare = |n: &String| if recbole { n.split(':').next().unwrap_or(n).to_string() } else { n.clone() };
+    let header = Header { path, line, names: raw.iter().map(bare).collect() };
+    let user =
+        if events { Some(header.needed(header.find(&given.user, USER, "--user-column")?, "user")?) } else { None };
+    let item = match header.find(&given.item, ITEM, "--item-column") {
+        // The name given is the one in the events; the file of items may use another.
+        Err(_) if !events => header.find(&None, ITEM, "--item-column")?,
+        found => found?,
     };
-    let raw: Vec<&str> = header.split(delimiter as char).map(|f| f.trim().trim_matches('"')).collect();
-    // RecBole writes `user_id:token`.
-    let fields: Vec<String> = raw.iter().map(|f| f.split(':').next().unwrap_or(f).to_lowercase()).collect();
-    let find = |given: &Option<String>, known: &[&str]| -> Result<Option<usize>> {
-        match given {
-            None => Ok(known.iter().find_map(|k| fields.iter().position(|f| f == k))),
-            Some(name) => match fields.iter().position(|f| *f == name.to_lowercase()) {
-                Some(at) => Ok(Some(at)),
-                None => Err(missing(path, name, &raw)),
-            },
+    let item = header.needed(item, "item")?;
+    // A column named for events may be missing in the file of items, and the other way round: `read` checks that.
+    let optional = |name: &Option<String>, known: &[&str], option| match header.find(name, known, option) {
+        Err(_) if name.is_some() => Ok(None),
+        found => found,
+    };
+    let time = if events { header.find(&given.time, TIME, "--time-column")? } else { None };
+    let rating = if events { header.find(&given.rating, RATING, "--rating-column")? } else { None };
+    let (lat, lon) = (optional(&given.lat, LAT, "--lat-column")?, optional(&given.lon, LON, "--lon-column")?);
+    if lat.is_some() != lon.is_some() {
+        let (one, other) = if lat.is_some() { ("latitude", "lon") } else { ("longitude", "lat") };
+        let there = header.names.join(", ");
+        return Err(Error::data(
+            path,
+            line,
+            format!("a {one} alone; name the other with --{other}-column; there are: {there}"),
+        ));
+    }
+    let category = optional(&given.category, CATEGORY, "--category-column")?;
+    let mut layout = Layout { user, item, time, rating, lat, lon, category, ..Layout::default() };
+    layout.time_unit = time.and_then(|t| unit_in(&header.names[t]));
+    layout.category_end = category.and_then(|c| list_end(&raw[c], recbole));
+    let used = [user, Some(item), time, rating, lat, lon, category];
+    for (column, name) in header.names.iter().enumerate() {
+        let kind = if recbole { raw[column].split(':').nth(1).unwrap_or("") } else { "" };
+        let by_type = wanted.is_empty() && !events && kind.starts_with("float");
+        let free = !used.contains(&Some(column));
+        if wanted.iter().any(|w| w == name || *w == raw[column]) || (by_type && free) {
+            layout.features.push(FeatureColumn { name: name.clone(), column, sequence: kind == "float_seq" });
         }
-    };
-    let needed = |found: Option<usize>, what: &str| found.ok_or_else(|| missing(path, what, &raw));
-    let user = match with_user {
-        true => Some(needed(find(&names.user, USER)?, "user")?),
-        false => None,
-    };
-    let item = needed(find(&names.item, ITEM)?, "item")?;
-    let time = find(&names.time, TIME)?;
-    let rating = find(&names.rating, RATING)?;
-    let (lat, lon) = (find(&names.lat, LAT)?, find(&names.lon, LON)?);
-    let category = find(&names.category, CATEGORY)?;
-    let used: Vec<usize> = [user, Some(item), time, rating, lat, lon, category].into_iter().flatten().collect();
-    let recbole_float = |i: usize| raw[i].ends_with(":float") || !raw[i].contains(':');
-    let others = (0..fields.len()).filter(|i| !used.contains(i) && recbole_float(*i));
-    let others = others.map(|i| (fields[i].clone(), i)).collect();
-    let time_unit = match time.map(|t| fields[t].as_str()) {
-        Some("t_min") => TimeUnit::Min,
-        Some("t_ms" | "time_ms") => TimeUnit::Ms,
-        _ => TimeUnit::S,
-    };
-    Ok(Layout { dialect, header: true, user, item, time, time_unit, rating, place: lat.zip(lon), category, others })
+    }
+    layout.names = header.names;
+    Ok(layout)
 }
 
-/// Layout of a file without a header; `names` may give columns by number, by default user, item, rating, time.
+/// The unit that the name of a time column gives away.
+fn unit_in(name: &str) -> Option<TimeUnit> {
+    match plain(name).as_str() {
+        "tmin" | "timemin" => Some(TimeUnit::Min),
+        "tms" | "timems" | "timestampms" => Some(TimeUnit::Ms),
+        "tday" | "day" => Some(TimeUnit::Day),
+        _ => None,
+    }
+}
+
+/// RecBole's sequences have blanks between their tokens, and so has `genre` in its ml-1m, whatever its type;
+/// elsewhere genres are written `Drama|War`.
+fn list_end(raw: &str, recbole: bool) -> Option<char> {
+    let genre = matches!(plain(raw.split(':').next().unwrap_or(raw)).as_str(), "genre" | "genres");
+    match (recbole, genre || raw.ends_with(":token_seq")) {
+        (true, true) => Some(' '),
+        (false, true) => Some('|'),
+        _ => None,
+    }
+}
+
+/// Layout of a file without a header: columns given by number from 1, or by default user, item(, time) and
+/// user, item, rating, time.
 ///
 /// # Errors
-/// When a column is not given as a number from 1.
-pub fn by_number(path: &Path, dialect: Dialect, names: &ColumnNames) -> Result<Layout> {
-    let given = |name: &Option<String>, default: Option<usize>| match name {
-        None => Ok(default),
-        Some(text) => match text.parse::<usize>() {
-            Ok(n) if n >= 1 => Ok(Some(n - 1)),
-            _ => Err(Error::data(path, 0, format!("column {text:?}: without a header, give its number from 1"))),
-        },
+/// When a column is not such a number, or the defaults do not fit.
+pub fn by_number(path: &Path, line: u64, count: usize, given: &ColumnNames, wanted: &[String]) -> Result<Layout> {
+    let number = |text: &String, option: &str| match text.parse::<usize>() {
+        Ok(n) if n >= 1 && n <= count => Ok(n - 1),
+        _ => {
+            Err(Error::data(path, line, format!("{option} {text:?}: without a header give a number from 1 to {count}")))
+        }
     };
-    let any = [&names.user, &names.item, &names.time, &names.rating].iter().any(|n| n.is_some());
-    let default = |n: usize| if any { None } else { Some(n) };
-    Ok(Layout {
-        dialect,
-        header: false,
-        user: Some(given(&names.user, Some(0))?.unwrap_or(0)),
-        item: given(&names.item, Some(1))?.unwrap_or(1),
-        rating: given(&names.rating, default(2))?,
-        time: given(&names.time, default(3))?,
-        time_unit: TimeUnit::S,
-        place: given(&names.lat, None)?.zip(given(&names.lon, None)?),
-        category: given(&names.category, None)?,
-        others: Vec::new(),
-    })
+    let at = |name: &Option<String>, option| name.as_ref().map(|n| number(n, option)).transpose();
+    let mut layout = Layout {
+        names: (1..=count).map(|n| n.to_string()).collect(),
+        user: at(&given.user, "--user-column")?,
+        time: at(&given.time, "--time-column")?,
+        rating: at(&given.rating, "--rating-column")?,
+        lat: at(&given.lat, "--lat-column")?,
+        lon: at(&given.lon, "--lon-column")?,
+        category: at(&given.category, "--category-column")?,
+        ..Layout::default()
+    };
+    for name in wanted {
+        layout.features.push(FeatureColumn { name: name.clone(), column: number(name, "feature")?, sequence: false });
+    }
+    let item = at(&given.item, "--item-column")?;
+    if *given == ColumnNames::default() {
+        let (rating, time) = match count {
+            2 => (None, None),
+            3 => (None, Some(2)),
+            4 => (Some(2), Some(3)),
+            _ => {
+                let mend = "say which is which: --user-column 1 --item-column 2 --time-column 3";
+                return Err(Error::data(path, line, format!("{count} columns and no header; {mend}")));
+            }
+        };
+        return Ok(Layout { user: Some(0), item: 1, rating, time, ..layout });
+    }
+    let (Some(user), Some(item)) = (layout.user, item) else {
+        return Err(Error::data(
+            path,
+            line,
+            "without a header give at least --user-column and --item-column, as numbers",
+        ));
+    };
+    if layout.lat.is_some() != layout.lon.is_some() {
+        return Err(Error::data(path, line, "give --lat-column and --lon-column together"));
+    }
+    Ok(Layout { user: Some(user), item, ..layout })
 }
 
-fn missing(path: &Path, what: &str, found: &[&str]) -> Error {
-    let columns = found.join(", ");
-    Error::data(
-        path,
-        1,
-        format!("no column {what:?}; there are: {columns}. Name it, e.g. --user-column, --item-column"),
-    )
+impl Layout {
+    /// `user=uid, item=poi, …`, for the report.
+    pub fn describe(&self) -> String {
+        let named = [
+            ("user", self.user),
+            ("item", Some(self.item)),
+            ("time", self.time),
+            ("rating", self.rating),
+            ("lat", self.lat),
+            ("lon", self.lon),
+            ("category", self.category),
+        ];
+        let known = named.iter().filter_map(|(what, at)| at.map(|c| format!("{what}={}", self.names[c])));
+        let features = self.features.iter().map(|f| format!("feature={}", f.name));
+        known.chain(features).collect::<Vec<_>>().join(", ")
+    }
 }

@@ -1,19 +1,24 @@
 //! Events and the readers that bring them in. Knows nothing of the GPU.
+//!
+//! [`prepare()`] makes a [`Dataset`] of files, [`Dataset::save`] keeps it as a folder, [`split`] holds events out.
 
+pub mod city;
 mod columns;
-mod folder;
+mod items;
+mod lines;
+mod log;
+mod options;
 mod prepare;
 mod read;
 mod report;
-mod table;
+pub mod split;
+mod store;
 
-pub use columns::{ColumnNames, TimeUnit};
-pub use folder::FORMAT;
-pub(crate) use folder::beside;
-pub use prepare::{PrepareOptions, prepare};
-pub use read::Format;
-pub use report::{Feature, Missing, PrepareReport};
-pub mod city;
+pub use options::{ColumnNames, Format, PrepareOptions, TimeUnit};
+pub use prepare::prepare;
+pub use report::{FeatureReport, FileReport, KCore, Missing, PrepareReport};
+pub use store::FORMAT;
+pub(crate) use store::beside;
 
 /// A log of events, grouped by user and ordered by time within a user (equal times keep the order of the file).
 ///
@@ -32,7 +37,7 @@ pub struct Dataset {
     pub time: Vec<i64>,
     /// `[events]` ratings as given.
     pub rating: Option<Vec<f32>>,
-    /// `[events]` latitude and longitude in degrees.
+    /// `[events]` latitude and longitude in degrees; NaN where unknown.
     pub place: Option<Vec<[f32; 2]>>,
     /// `[n_items]` category id of each item, 0 where unknown; category `c` is `categories[c - 1]`.
     pub item_category: Option<Vec<u32>>,

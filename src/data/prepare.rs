@@ -1,273 +1,260 @@
-//! From files to a dataset: read, filter, order, and say what was done.
+//! From files to a [`Dataset`]: order in time, duplicates, ratings, k-core, dense ids.
 
 use super::Dataset;
-use super::columns::{ColumnNames, TimeUnit};
-use super::read::{Format, Log, Reader, Row, items_beside};
-use super::report::{Feature, Missing, PrepareReport};
+use super::items;
+use super::log::Log;
+use super::options::PrepareOptions;
+use super::read::read;
+use super::report::{KCore, Missing, PrepareReport};
 use crate::error::{Error, Result};
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::Path;
 
-/// What to read and what to keep.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PrepareOptions {
-    /// Events, in order: where times are equal, this order decides.
-    pub files: Vec<PathBuf>,
-    /// Category, place and numeric features of items; RecBole's `.item` beside an `.inter` is taken by itself.
-    pub items: Option<PathBuf>,
-    pub format: Format,
-    pub columns: ColumnNames,
-    /// One byte; guessed from the header by default.
-    pub delimiter: Option<u8>,
-    /// Whether delimited files begin with names of columns.
-    pub header: bool,
-    /// By default seconds, or what the column's name says (`t_min`, `t_ms`).
-    pub time_unit: Option<TimeUnit>,
-    /// Leave malformed lines out instead of refusing the file.
-    pub skip_bad: bool,
-    /// Drop events equal to an earlier one in every column.
-    pub dedup: bool,
-    /// Keep users and items with at least so many events, repeated until nothing changes (k-core).
-    pub min_user: usize,
-    pub min_item: usize,
-    /// Keep events rated at least this.
-    pub min_rating: Option<f32>,
-}
-
-impl Default for PrepareOptions {
-    fn default() -> Self {
-        PrepareOptions {
-            files: Vec::new(),
-            items: None,
-            format: Format::Auto,
-            columns: ColumnNames::default(),
-            delimiter: None,
-            header: true,
-            time_unit: None,
-            skip_bad: false,
-            dedup: false,
-            min_user: 1,
-            min_item: 1,
-            min_rating: None,
-        }
-    }
-}
-
-/// Reads the files and makes a dataset of what is kept.
+/// Reads the files and makes one dataset of them, with an account of everything that was changed.
+///
+/// Users, items and categories are numbered in the order of their names (numbers by value), so that the order of the
+/// lines decides nothing but ties in time.
 ///
 /// # Errors
-/// For a file that cannot be read or a line that makes no sense (with `path:line`), and when nothing to learn from is left.
+/// When a file is wrong, with `path:line`; when fewer than two users or items are left.
 pub fn prepare(options: &PrepareOptions) -> Result<(Dataset, PrepareReport)> {
-    let mut log = read(options)?;
-    let path = options.files.first().cloned().unwrap_or_default();
-    let mut report = PrepareReport {
-        files: options.files.iter().map(|f| f.display().to_string()).collect(),
-        rows_read: log.lines,
-        bad_lines: log.n_bad,
-        bad_examples: std::mem::take(&mut log.bad),
-        has_time: log.has_time,
-        tie_rule: "stable by time: equal times keep the order of the files".into(),
-        ..PrepareReport::default()
-    };
-    report.users_read = log.users.list.len();
-    report.items_read = log.items.list.len();
-    filter(options, &mut log, &mut report);
-    if log.rows.is_empty() {
-        let limits = format!("min-user {}, min-item {}", options.min_user, options.min_item);
-        return Err(Error::data(
-            &path,
-            0,
-            format!("no event is left of {} ({limits}); loosen these", report.rows_read),
-        ));
+    let mut report = PrepareReport::default();
+    let log = read(options, &mut report)?;
+    let source = options.files.first().map(|p| p.as_path()).unwrap_or(Path::new(""));
+    enough(source, log.users.len(), log.items.len(), "in the log", "a recommender needs two at least")?;
+    report.tie_rule = "events at the same time keep the order of the file (stable sort)".into();
+    let mut order = by_user_and_time(&log);
+    duplicates(&log, &mut order, options.dedup, &mut report);
+    if let Some(least) = options.min_rating {
+        low_ratings(&log, &mut order, least, source, &mut report)?;
     }
-    impute(&mut log, &mut report);
-    let dataset = build(log, &mut report);
-    for (n, what) in [(dataset.n_users(), "user"), (dataset.n_items(), "item")] {
-        if n < 2 {
-            return Err(Error::data(&path, 0, format!("only one {what} is left: there is nothing to learn from")));
-        }
-    }
-    report.describe(&dataset);
+    report.k_core = k_core(&log, &mut order, options.min_user, options.min_item);
+    let users = left(log.users.len(), order.iter().map(|e| log.user[*e as usize]));
+    let items = left(log.items.len(), order.iter().map(|e| log.item[*e as usize]));
+    let mend = "lower --min-user, --min-item or --min-rating";
+    enough(source, users.len(), items.len(), "left by the filters", mend)?;
+    let dataset = build(log, order, &users, &items, &mut report);
+    summarise(&dataset, &mut report);
     Ok((dataset, report))
 }
 
-fn read(options: &PrepareOptions) -> Result<Log> {
-    let reader = Reader {
-        format: options.format,
-        names: &options.columns,
-        delimiter: options.delimiter,
-        header: options.header,
-        time_unit: options.time_unit,
-        skip_bad: options.skip_bad,
-    };
-    let mut log = Log::default();
-    for file in &options.files {
-        reader.read_events(file, &mut log)?;
+fn enough(path: &Path, users: usize, items: usize, place: &str, mend: &str) -> Result<()> {
+    for (count, what) in [(users, "user"), (items, "item")] {
+        match count {
+            0 => return Err(Error::data(path, 0, format!("no {what} is {place}; {mend}"))),
+            1 => return Err(Error::data(path, 0, format!("only one {what} is {place}; {mend}"))),
+            _ => {}
+        }
     }
-    let beside = options.files.iter().find_map(|f| items_beside(f));
-    if let Some(items) = options.items.as_ref().or(beside.as_ref()) {
-        reader.read_items(items, &mut log)?;
-    }
-    Ok(log)
+    Ok(())
 }
 
-fn filter(options: &PrepareOptions, log: &mut Log, report: &mut PrepareReport) {
-    // Bits, so that a missing value equals a missing value.
-    let key = |r: &Row| (r.user, r.item, r.time, r.rating.to_bits(), r.place.map(f32::to_bits));
-    let mut seen = HashSet::new();
-    let new: Vec<bool> = log.rows.iter().map(|r| seen.insert(key(r))).collect();
-    drop(seen);
-    report.duplicates = new.iter().filter(|n| !**n).count();
-    if options.dedup {
-        let mut new = new.iter();
-        log.rows.retain(|_| *new.next().expect("one flag per row"));
+/// Indices of the events, grouped by user, ordered by time; equal times stay in file order.
+fn by_user_and_time(log: &Log) -> Vec<u32> {
+    let mut starts = vec![0usize; log.users.len() + 1];
+    for user in &log.user {
+        starts[*user as usize + 1] += 1;
+    }
+    for user in 1..starts.len() {
+        starts[user] += starts[user - 1];
+    }
+    let mut order = vec![0u32; log.user.len()];
+    let mut next = starts.clone();
+    for (event, user) in log.user.iter().enumerate() {
+        let at = &mut next[*user as usize];
+        order[*at] = event as u32;
+        *at += 1;
+    }
+    for range in starts.windows(2) {
+        order[range[0]..range[1]].sort_by(|a, b| log.time[*a as usize].total_cmp(&log.time[*b as usize]));
+    }
+    order
+}
+
+/// Counts events that repeat one of the same user and time in every column; drops them if `dedup`.
+fn duplicates(log: &Log, order: &mut Vec<u32>, dedup: bool, report: &mut PrepareReport) {
+    let key = |event: usize| {
+        let rating = log.rating.get(event).map(|r| r.to_bits());
+        let place = log.place.get(event).map(|p| p.map(f32::to_bits));
+        (log.item[event], rating, place)
+    };
+    let (mut seen, mut last) = (HashSet::new(), None);
+    let repeats = |event: &u32| {
+        let event = *event as usize;
+        let moment = Some((log.user[event], log.time[event].to_bits()));
+        if moment != last {
+            seen.clear();
+            last = moment;
+        }
+        !seen.insert(key(event))
+    };
+    let before = order.len();
+    if dedup {
+        let mut repeats = repeats;
+        order.retain(|event| !repeats(event));
+        report.duplicates = (before - order.len()) as u64;
         report.duplicates_dropped = report.duplicates;
+    } else {
+        let mut repeats = repeats;
+        report.duplicates = order.iter().filter(|event| repeats(event)).count() as u64;
     }
-    if let Some(least) = options.min_rating {
-        let before = log.rows.len();
-        log.rows.retain(|r| r.rating >= least);
-        report.below_min_rating = before - log.rows.len();
-    }
-    let before = log.rows.len();
-    core(&mut log.rows, log.users.list.len(), log.items.list.len(), options.min_user, options.min_item);
-    report.outside_core = before - log.rows.len();
 }
 
-/// Drops users and items with too few events until all that are left have enough.
-fn core(rows: &mut Vec<Row>, users: usize, items: usize, min_user: usize, min_item: usize) {
+fn low_ratings(log: &Log, order: &mut Vec<u32>, least: f32, path: &Path, report: &mut PrepareReport) -> Result<()> {
+    if log.rating.is_empty() {
+        return Err(Error::data(
+            path,
+            1,
+            "--min-rating needs ratings, and there is no such column; see --rating-column",
+        ));
+    }
+    let before = order.len();
+    // An event without a rating stays: NaN is not below.
+    order.retain(|event| !log.rating.get(*event as usize).is_some_and(|r| *r < least));
+    report.below_min_rating = (before - order.len()) as u64;
+    Ok(())
+}
+
+/// Leaves out users and items with too few events until all that is left has enough.
+fn k_core(log: &Log, order: &mut Vec<u32>, min_user: usize, min_item: usize) -> KCore {
+    let before = order.len() as u64;
+    let mut core = KCore { min_user, min_item, ..KCore::default() };
+    if min_user <= 1 && min_item <= 1 {
+        return core;
+    }
+    let count = |order: &[u32]| {
+        let (mut users, mut items) = (vec![0usize; log.users.len()], vec![0usize; log.items.len()]);
+        for event in order {
+            users[log.user[*event as usize] as usize] += 1;
+            items[log.item[*event as usize] as usize] += 1;
+        }
+        (users, items)
+    };
+    let alive = |counts: &[usize]| counts.iter().filter(|c| **c > 0).count() as u64;
+    let (mut users, mut items) = count(order);
+    let (users_before, items_before) = (alive(&users), alive(&items));
     loop {
-        let (mut of_user, mut of_item) = (vec![0usize; users], vec![0usize; items]);
-        for row in rows.iter() {
-            of_user[row.user as usize] += 1;
-            of_item[row.item as usize] += 1;
-        }
-        let before = rows.len();
-        rows.retain(|r| of_user[r.user as usize] >= min_user && of_item[r.item as usize] >= min_item);
-        if rows.len() == before {
-            return;
-        }
-    }
-}
-
-fn impute(log: &mut Log, report: &mut PrepareReport) {
-    if log.has_rating {
-        let known = || log.rows.iter().map(|r| r.rating).filter(|r| r.is_finite());
-        let n = known().count();
-        let mean = if n == 0 { 0.0 } else { (known().map(f64::from).sum::<f64>() / n as f64) as f32 };
-        let missing = log.rows.len() - n;
-        log.rows.iter_mut().filter(|r| !r.rating.is_finite()).for_each(|r| r.rating = mean);
-        report.missing(Missing { what: "rating".into(), count: missing, imputed: format!("the mean, {mean:.3}") });
-    }
-    if log.has_place {
-        let missing = log.rows.iter().filter(|r| !r.place[0].is_finite()).count();
-        report.missing(Missing {
-            what: "place".into(),
-            count: missing,
-            imputed: "unknown: no distance is used".into(),
+        let events = order.len();
+        order.retain(|event| {
+            let event = *event as usize;
+            users[log.user[event] as usize] >= min_user && items[log.item[event] as usize] >= min_item
         });
+        if order.len() == events {
+            break;
+        }
+        core.rounds += 1;
+        (users, items) = count(order);
     }
+    core.users_dropped = users_before - alive(&users);
+    core.items_dropped = items_before - alive(&items);
+    core.events_dropped = before - order.len() as u64;
+    core
 }
 
-/// Events grouped by user and ordered by time, ids in order of first appearance among what is kept.
-fn build(log: Log, report: &mut PrepareReport) -> Dataset {
-    let renumber = |n: usize, id: &dyn Fn(&Row) -> u32| {
-        let (mut new, mut order) = (vec![0u32; n], Vec::new());
-        for row in &log.rows {
-            let id = id(row);
-            if new[id as usize] == 0 {
-                order.push(id);
-                new[id as usize] = order.len() as u32;
-            }
-        }
-        (new, order)
-    };
-    let (user_ids, users) = renumber(log.users.list.len(), &|r| r.user);
-    let (item_ids, items) = renumber(log.items.list.len(), &|r| r.item);
-    let mut order: Vec<u32> = (0..log.rows.len() as u32).collect();
-    order.sort_by_key(|i| {
-        let row = &log.rows[*i as usize];
-        (user_ids[row.user as usize], row.time) // a stable sort: the tie rule
-    });
-    let rows = || order.iter().map(|i| &log.rows[*i as usize]);
-    let mut offsets = vec![0usize; users.len() + 1];
-    rows().for_each(|r| offsets[user_ids[r.user as usize] as usize] += 1);
-    (0..users.len()).for_each(|u| offsets[u + 1] += offsets[u]);
-    let mut dataset = Dataset {
-        users: users.iter().map(|u| log.users.list[*u as usize].clone()).collect(),
-        items: items.iter().map(|i| log.items.list[*i as usize].clone()).collect(),
-        offsets,
-        item: rows().map(|r| item_ids[r.item as usize]).collect(),
-        time: rows().map(|r| r.time).collect(),
-        rating: log.has_rating.then(|| rows().map(|r| r.rating).collect()),
-        place: log.has_place.then(|| rows().map(|r| r.place).collect()),
-        has_time: log.has_time,
-        ..Dataset::default()
-    };
-    add_item_facts(&log, &items, &mut dataset, report);
+/// Which of `n` ids occur.
+fn left(n: usize, ids: impl Iterator<Item = u32>) -> Vec<u32> {
+    let mut occurs = vec![false; n];
+    ids.for_each(|id| occurs[id as usize] = true);
+    (0..n as u32).filter(|id| occurs[*id as usize]).collect()
+}
+
+/// The names of `kept` in order, and for every old id its new one, from 1; 0 for those left out.
+pub(super) fn number(mut names: Vec<String>, kept: &[u32]) -> (Vec<String>, Vec<u32>) {
+    let mut sorted: Vec<(u64, u32)> =
+        kept.iter().map(|old| (names[*old as usize].parse().unwrap_or(u64::MAX), *old)).collect();
+    sorted.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| names[a.1 as usize].cmp(&names[b.1 as usize])));
+    let mut new = vec![0; names.len()];
+    let mut list = Vec::with_capacity(kept.len());
+    for (position, (_, old)) in sorted.iter().enumerate() {
+        new[*old as usize] = position as u32 + 1;
+        list.push(std::mem::take(&mut names[*old as usize]));
+    }
+    (list, new)
+}
+
+fn build(mut log: Log, order: Vec<u32>, users: &[u32], items: &[u32], report: &mut PrepareReport) -> Dataset {
+    let (user_names, new_user) = number(std::mem::take(&mut log.users).into_list(), users);
+    let (item_names, new_item) = number(std::mem::take(&mut log.items).into_list(), items);
+    // `order` is grouped by old user id: find the groups, then visit them by new id.
+    let mut group = vec![0..0; user_names.len()];
+    let mut start = 0;
+    while start < order.len() {
+        let user = log.user[order[start] as usize];
+        let count = order[start..].iter().take_while(|e| log.user[**e as usize] == user).count();
+        group[new_user[user as usize] as usize - 1] = start..start + count;
+        start += count;
+    }
+    let mut dataset = Dataset { users: user_names, items: item_names, has_time: report.has_time, ..Dataset::default() };
+    let mut events = Vec::with_capacity(order.len());
+    dataset.offsets.push(0);
+    for range in group {
+        events.extend_from_slice(&order[range]);
+        dataset.offsets.push(events.len());
+    }
+    drop(order);
+    dataset.item = events.iter().map(|e| new_item[log.item[*e as usize] as usize]).collect();
+    dataset.time = events.iter().map(|e| log.time[*e as usize].floor() as i64).collect();
+    dataset.rating = ratings(&log, &events, report);
+    if !log.place.is_empty() {
+        let unknown = [f32::NAN; 2];
+        let place: Vec<_> = events.iter().map(|e| log.place.get(*e as usize).copied().unwrap_or(unknown)).collect();
+        missing(report, "places of events", place.iter().filter(|p| p[0].is_nan()).count(), "left unknown (NaN)");
+        dataset.place = Some(place);
+    }
+    items::attach(log, &new_item, &mut dataset, report);
     dataset
 }
 
-fn add_item_facts(log: &Log, items: &[u32], dataset: &mut Dataset, report: &mut PrepareReport) {
-    if !log.item_category.is_empty() {
-        let of = |i: &u32| log.item_category.get(i).map_or(0, |c| c + 1);
-        let categories: Vec<u32> = items.iter().map(of).collect();
-        let missing = categories.iter().filter(|c| **c == 0).count();
-        report.missing(Missing { what: "category of an item".into(), count: missing, imputed: "unknown".into() });
-        dataset.item_category = Some(categories);
-        dataset.categories = log.categories.list.clone();
+pub(super) fn missing(report: &mut PrepareReport, what: &str, count: usize, filled_with: &str) {
+    if count > 0 {
+        report.missing.push(Missing { what: what.into(), count: count as u64, filled_with: filled_with.into() });
     }
-    dataset.item_place = match log.item_place.is_empty() {
-        false => Some(items.iter().map(|i| log.item_place.get(i).copied().unwrap_or([f32::NAN; 2])).collect()),
-        true => places_of_items(dataset),
-    };
-    if let Some(width) = Some(log.feature_names.len()).filter(|w| *w > 0) {
-        let nothing = vec![f32::NAN; width];
-        let of = |i: &u32| log.item_features.get(i).unwrap_or(&nothing).iter().copied();
-        let mut features: Vec<f32> = items.iter().flat_map(of).collect();
-        for (column, name) in log.feature_names.iter().enumerate() {
-            normalise(&mut features, width, column, name, report);
+}
+
+fn ratings(log: &Log, events: &[u32], report: &mut PrepareReport) -> Option<Vec<f32>> {
+    if log.rating.is_empty() {
+        return None;
+    }
+    let mut ratings: Vec<f32> =
+        events.iter().map(|e| log.rating.get(*e as usize).copied().unwrap_or(f32::NAN)).collect();
+    let known = ratings.iter().filter(|r| !r.is_nan());
+    let (sum, count) = known.fold((0.0, 0usize), |(sum, count), r| (sum + f64::from(*r), count + 1));
+    if count == 0 {
+        report.notes.push("the column of ratings has no value; it is left out".into());
+        return None;
+    }
+    let mean = (sum / count as f64) as f32;
+    missing(report, "ratings", ratings.len() - count, &format!("filled with the mean, {mean}"));
+    ratings.iter_mut().filter(|r| r.is_nan()).for_each(|r| *r = mean);
+    Some(ratings)
+}
+
+fn summarise(dataset: &Dataset, report: &mut PrepareReport) {
+    let (users, items, events) = (dataset.n_users(), dataset.n_items(), dataset.n_events());
+    let mut lengths: Vec<usize> = dataset.offsets.windows(2).map(|w| w[1] - w[0]).collect();
+    lengths.sort_unstable();
+    let (mut pairs, mut ties) = (0usize, 0usize);
+    let mut last_user = vec![0; items + 1];
+    for user in 1..=users {
+        let range = dataset.events_of(user);
+        for item in &dataset.item[range.clone()] {
+            pairs += usize::from(std::mem::replace(&mut last_user[*item as usize], user) != user);
         }
-        dataset.feature_dim = width;
-        dataset.item_features = Some(features);
+        ties += dataset.time[range].windows(2).filter(|w| w[0] == w[1]).count();
     }
-}
-
-/// Subtracts the mean and divides by the standard deviation; what is missing becomes 0, the mean.
-fn normalise(features: &mut [f32], width: usize, column: usize, name: &str, report: &mut PrepareReport) {
-    let values = || features.iter().skip(column).step_by(width).map(|v| f64::from(*v)).filter(|v| v.is_finite());
-    let n = values().count().max(1) as f64;
-    let mean = values().sum::<f64>() / n;
-    let deviation = (values().map(|v| (v - mean).powi(2)).sum::<f64>() / n).sqrt();
-    let scale = if deviation > 0.0 { 1.0 / deviation } else { 0.0 };
-    let missing = features.len() / width - values().count();
-    report.features.push(Feature { name: name.into(), mean, deviation, missing });
-    for value in features.iter_mut().skip(column).step_by(width) {
-        *value = if value.is_finite() { ((f64::from(*value) - mean) * scale) as f32 } else { 0.0 };
+    (report.users, report.items, report.events) = (users as u64, items as u64, events as u64);
+    report.categories = dataset.categories.len() as u64;
+    report.ties = ties as u64;
+    report.history_mean = events as f64 / users as f64;
+    report.history_median = (lengths[(users - 1) / 2] + lengths[users / 2]) as f64 / 2.0;
+    report.history_longest = lengths[users - 1] as u64;
+    report.density = pairs as f64 / (users as f64 * items as f64);
+    report.revisit_share = (events - pairs) as f64 / events as f64;
+    if dataset.has_time {
+        report.time_span = dataset.time.iter().min().zip(dataset.time.iter().max()).map(|(a, b)| [*a, *b]);
     }
-}
-
-/// The mean place of each item, if at least 95 % of the items have all their events within 200 m of it: items that stay
-/// where they are. Otherwise the places are the users', and items have none.
-fn places_of_items(dataset: &Dataset) -> Option<Vec<[f32; 2]>> {
-    const WITHIN_KM: f64 = 0.2;
-    let events = dataset.place.as_ref()?;
-    let n = dataset.n_items();
-    let mut sums = vec![([0f64; 2], 0usize); n];
-    let known = || dataset.item.iter().zip(events).filter(|(_, p)| p[0].is_finite());
-    for (item, place) in known() {
-        let (sum, count) = &mut sums[*item as usize - 1];
-        (0..2).for_each(|axis| sum[axis] += f64::from(place[axis]));
-        *count += 1;
+    let short = lengths.partition_point(|l| *l < 3);
+    if short > 0 {
+        report.notes.push(format!("{short} users have fewer than 3 events: they train and are not evaluated"));
     }
-    let mean = |(sum, count): &([f64; 2], usize)| sum.map(|s| if *count == 0 { f64::NAN } else { s / *count as f64 });
-    let means: Vec<[f64; 2]> = sums.iter().map(mean).collect();
-    let mut moves = vec![false; n];
-    for (item, place) in known() {
-        let at = means[*item as usize - 1];
-        let north = (f64::from(place[0]) - at[0]) * 111.195;
-        let east = (f64::from(place[1]) - at[1]) * 111.195 * at[0].to_radians().cos();
-        moves[*item as usize - 1] |= north.hypot(east) > WITHIN_KM;
-    }
-    let stay = moves.iter().filter(|m| !**m).count();
-    (stay * 100 >= n * 95).then(|| means.iter().map(|m| m.map(|v| v as f32)).collect())
 }

@@ -1,120 +1,151 @@
-use super::Dataset;
+//! What `prepare` did, for people and for programs.
+
+use super::options::Format;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What `prepare` did, for people ([`fmt::Display`]) and machines.
+/// Everything that `prepare` read, left out, filled in and changed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
 pub struct PrepareReport {
-    pub files: Vec<String>,
+    pub files: Vec<FileReport>,
+    /// Lines below the headers of the files of events, malformed ones included.
     pub rows_read: u64,
-    pub users_read: usize,
-    pub items_read: usize,
-    /// Malformed lines left out, and the first of them.
-    pub bad_lines: u64,
-    pub bad_examples: Vec<String>,
-    /// Events equal to an earlier one in every column.
-    pub duplicates: usize,
-    pub duplicates_dropped: usize,
-    pub below_min_rating: usize,
-    pub outside_core: usize,
+    /// Lines left out by `skip_bad`, in all files.
+    pub malformed: u64,
+    /// The first of them, as `path:line: what is wrong`.
+    pub malformed_examples: Vec<String>,
+    /// Events whose user, item, time, rating and place had been seen before.
+    pub duplicates: u64,
+    pub duplicates_dropped: u64,
+    pub below_min_rating: u64,
     pub missing: Vec<Missing>,
-    pub features: Vec<Feature>,
+    pub features: Vec<FeatureReport>,
+    pub k_core: KCore,
     pub tie_rule: String,
+    /// Events at the same second as the one before them in the history.
+    pub ties: u64,
     pub has_time: bool,
-    pub users: usize,
-    pub items: usize,
-    pub events: usize,
-    /// Seconds since 1970 of the first and last event.
+    /// First and last event in seconds since 1970.
     pub time_span: Option<[i64; 2]>,
-    pub mean_length: f64,
-    pub median_length: usize,
-    /// Share of all user-item pairs that occur.
+    pub users: u64,
+    pub items: u64,
+    pub events: u64,
+    pub categories: u64,
+    pub history_mean: f64,
+    pub history_median: f64,
+    pub history_longest: u64,
+    /// Share of the cells of the table of users and items that have an event.
     pub density: f64,
-    /// Share of events whose item the user had before.
-    pub revisits: f64,
-    /// Events at the same time as the user's event before: what the tie rule decides.
-    pub ties: usize,
+    /// Share of the events whose item the user had had before.
+    pub revisit_share: f64,
+    pub notes: Vec<String>,
 }
 
-/// Values that were not there, and what stands for them.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FileReport {
+    pub path: String,
+    pub format: Format,
+    /// `user=uid, item=poi, …`
+    pub columns: String,
+    pub rows: u64,
+}
+
+/// A value that some rows or items lack, and what stands for it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Missing {
     pub what: String,
-    pub count: usize,
-    pub imputed: String,
+    pub count: u64,
+    pub filled_with: String,
 }
 
-/// How a numeric feature was normalised: `(value - mean) / deviation`, missing ones to 0.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Feature {
+/// A feature became `(value - mean) / std` over the items that have it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FeatureReport {
     pub name: String,
     pub mean: f64,
-    pub deviation: f64,
-    pub missing: usize,
+    pub std: f64,
 }
 
-impl PrepareReport {
-    pub(super) fn missing(&mut self, missing: Missing) {
-        if missing.count > 0 {
-            self.missing.push(missing);
-        }
-    }
-
-    pub(super) fn describe(&mut self, dataset: &Dataset) {
-        self.users = dataset.n_users();
-        self.items = dataset.n_items();
-        self.events = dataset.n_events();
-        let ends = dataset.time.iter().min().zip(dataset.time.iter().max());
-        self.time_span = ends.filter(|_| self.has_time).map(|(a, b)| [*a, *b]);
-        let mut lengths: Vec<usize> = (1..=self.users).map(|u| dataset.events_of(u).len()).collect();
-        lengths.sort_unstable();
-        self.mean_length = self.events as f64 / self.users as f64;
-        self.median_length = lengths[lengths.len() / 2];
-        let mut last_user = vec![0; self.items + 1];
-        let mut revisits = 0;
-        for user in 1..=self.users {
-            let range = dataset.events_of(user);
-            for event in range.clone() {
-                revisits += usize::from(std::mem::replace(&mut last_user[dataset.item[event] as usize], user) == user);
-                self.ties += usize::from(event > range.start && dataset.time[event] == dataset.time[event - 1]);
-            }
-        }
-        self.revisits = revisits as f64 / self.events as f64;
-        self.density = (self.events - revisits) as f64 / (self.users as f64 * self.items as f64);
-    }
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct KCore {
+    pub min_user: usize,
+    pub min_item: usize,
+    pub rounds: u64,
+    pub users_dropped: u64,
+    pub items_dropped: u64,
+    pub events_dropped: u64,
 }
 
 impl fmt::Display for PrepareReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "read     {} rows of {}", self.rows_read, self.files.join(", "))?;
-        let mut line = |n: usize, what: &str| if n > 0 { writeln!(f, "         {n} {what}") } else { Ok(()) };
-        line(self.bad_lines as usize, "malformed lines left out")?;
-        line(self.duplicates, if self.duplicates_dropped > 0 { "duplicates dropped" } else { "duplicates kept" })?;
-        line(self.below_min_rating, "events rated too low, dropped")?;
-        line(self.outside_core, "events of users or items with too few, dropped")?;
-        for Missing { what, count, imputed } in &self.missing {
-            writeln!(f, "         {count} missing: {what}, taken as {imputed}")?;
+        for file in &self.files {
+            let format = format!("{:?}", file.format).to_lowercase();
+            writeln!(f, "read          {}: {format}, {} rows ({})", file.path, grouped(file.rows), file.columns)?;
         }
-        for example in &self.bad_examples {
-            writeln!(f, "         {example}")?;
+        if self.malformed > 0 {
+            writeln!(f, "malformed     {} lines left out, the first:", grouped(self.malformed))?;
+            self.malformed_examples.iter().try_for_each(|line| writeln!(f, "              {line}"))?;
         }
-        for Feature { name, mean, deviation, missing } in &self.features {
-            writeln!(f, "feature  {name}: (value - {mean:.4}) / {deviation:.4}, {missing} missing taken as the mean")?;
+        if self.duplicates > 0 {
+            let done = if self.duplicates_dropped > 0 { "dropped" } else { "kept; --dedup drops them" };
+            writeln!(f, "duplicates    {} ({done})", grouped(self.duplicates))?;
         }
-        writeln!(f, "kept     {} users, {} items, {} events", self.users, self.items, self.events)?;
+        if self.below_min_rating > 0 {
+            writeln!(f, "rating        {} events below the minimum left out", grouped(self.below_min_rating))?;
+        }
+        for missing in &self.missing {
+            writeln!(f, "missing       {} {}: {}", grouped(missing.count), missing.what, missing.filled_with)?;
+        }
+        for feature in &self.features {
+            writeln!(f, "feature       {}: mean {:.6}, std {:.6}", feature.name, feature.mean, feature.std)?;
+        }
+        let k = &self.k_core;
+        if k.min_user > 1 || k.min_item > 1 {
+            let (users, items) = (grouped(k.users_dropped), grouped(k.items_dropped));
+            let events = grouped(k.events_dropped);
+            let dropped = format!("{users} users, {items} items, {events} events left out in {} rounds", k.rounds);
+            writeln!(f, "k-core        at least {} per user, {} per item: {dropped}", k.min_user, k.min_item)?;
+        }
+        if let Some([first, last]) = self.time_span {
+            let days = (last - first) as f64 / 86_400.0;
+            writeln!(f, "time          {} to {} ({days:.1} days)", date(first), date(last))?;
+        }
+        writeln!(f, "ties          {} events; {}", grouped(self.ties), self.tie_rule)?;
+        let (users, items, events) = (grouped(self.users), grouped(self.items), grouped(self.events));
         writeln!(
             f,
-            "         history {:.1} events on average, median {}; {:.3} % of all pairs; {:.1} % are returns",
-            self.mean_length,
-            self.median_length,
-            100.0 * self.density,
-            100.0 * self.revisits
+            "dataset       {users} users, {items} items, {events} events, {} categories",
+            grouped(self.categories)
         )?;
-        match self.time_span {
-            Some([first, last]) => writeln!(f, "time     {} days, from {first} to {last} s", (last - first) / 86_400)?,
-            None => writeln!(f, "time     none: the order of the file stands for it")?,
-        }
-        writeln!(f, "ties     {} events at the same time as the one before; {}", self.ties, self.tie_rule)
+        let lengths = (self.history_mean, self.history_median, grouped(self.history_longest));
+        writeln!(f, "histories     mean {:.1}, median {:.1}, longest {}", lengths.0, lengths.1, lengths.2)?;
+        writeln!(f, "density       {:.4} %; revisits {:.1} %", self.density * 100.0, self.revisit_share * 100.0)?;
+        self.notes.iter().try_for_each(|note| writeln!(f, "note          {note}"))
     }
+}
+
+/// `1,234,567`
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// The day of a time in seconds since 1970, as `2012-04-03`.
+fn date(seconds: i64) -> String {
+    // Eras of 400 years that begin in March.
+    let days = seconds.div_euclid(86_400) + 719_468;
+    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (year, month) = (era * 400 + year, if month < 10 { month + 3 } else { month - 9 });
+    format!("{:04}-{month:02}-{day:02}", year + i64::from(month <= 2))
 }

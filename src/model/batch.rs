@@ -42,10 +42,46 @@ impl<'a> History<'a> {
     }
 }
 
-/// Hours of a week: what time of day and day of the week are told apart by.
-pub(super) const WEEK_HOURS: usize = 168;
-/// Buckets of a rating: halves from 0 to 5 and beyond, 0 for none.
-pub(super) const RATING_BUCKETS: usize = 12;
+/// One table of the event embedding: its name, its rows, and the row of an event. Row 0 is for padding and "unknown".
+pub(super) struct Input {
+    pub name: &'static str,
+    pub rows: usize,
+    row: fn(&Config, &History, usize) -> u32,
+}
+
+/// The tables of the event embedding besides items and positions.
+pub(super) fn inputs(config: &Config) -> Vec<Input> {
+    const WEEK_HOURS: u32 = 168;
+    // Knots a factor of sqrt(2) apart, from a minute to two years.
+    const GAPS: u32 = 40;
+    let mut list = Vec::new();
+    if config.time_input {
+        list.push(Input {
+            name: "week_hour",
+            rows: 169,
+            row: |c, h, t| 1 + hour_of_week(query_time(c, h, t)) % WEEK_HOURS,
+        });
+        list.push(Input { name: "day_hour", rows: 25, row: |c, h, t| 1 + hour_of_week(query_time(c, h, t)) % 24 });
+        list.push(Input {
+            name: "gap",
+            rows: GAPS as usize + 2,
+            row: |c, h, t| 1 + ((2.0 * (1.0 + gap(c, h, t) / 60.0).log2()) as u32).min(GAPS),
+        });
+    }
+    if config.rating_input {
+        list.push(Input { name: "rating", rows: 12, row: |_, h, t| h.ratings.map_or(0, |r| rating_bucket(r[t])) });
+    }
+    list
+}
+
+/// Seconds from event `t` to the one asked for where that is known, else from the one before to event `t`.
+fn gap(config: &Config, h: &History, t: usize) -> f32 {
+    let (from, to) = match config.request_time {
+        true => (h.times[t], query_time(config, h, t)),
+        false => (h.times[t.saturating_sub(1)], h.times[t]),
+    };
+    to.saturating_sub(from).max(0) as f32
+}
 
 /// Tensors of one forward pass over `rows` histories, left-aligned and padded to `len`.
 #[derive(Debug)]
@@ -60,10 +96,8 @@ pub struct Batch {
     pub lengths: Tensor,
     /// `[rows, len]` positions 0, 1, … (each row counts back from `len`, so that the newest event has one place).
     pub positions: Option<Ids>,
-    /// `[rows, len]` hour of the week of each event plus 1 (of the event to be predicted, where that is known).
-    pub hours: Option<Ids>,
-    /// `[rows, len]`
-    pub ratings: Option<Ids>,
+    /// `[rows, len]` rows of the tables of the event embedding, in their order.
+    pub(super) inputs: Vec<Ids>,
     pub context: Option<Tensor>,
 }
 
@@ -89,8 +123,6 @@ impl Batch {
         let users: Vec<u32> = histories.iter().map(|h| h.user).collect();
         let ids = |values: Vec<u32>, n: usize| Ids::new(gpu, &values, &shape, n);
         let position = |h: &History, t: usize| (h.items.len() - t) as u32;
-        let time = |h: &History, t: usize| query_time(config, h, t);
-        let rating = |h: &History, t: usize| h.ratings.map_or(0, |r| rating_bucket(r[t]));
         Batch {
             rows,
             len,
@@ -98,8 +130,7 @@ impl Batch {
             users: Ids::new(gpu, &users, &[rows], catalogue.n_users + 1),
             lengths: Tensor::from_slice(gpu, &lengths, &[rows]),
             positions: config.positions.then(|| ids(padded(&position), config.len + 1)),
-            hours: config.time_input.then(|| ids(padded(&|h, t| hour_of_week(time(h, t)) + 1), WEEK_HOURS + 1)),
-            ratings: config.rating_input.then(|| ids(padded(&rating), RATING_BUCKETS)),
+            inputs: inputs(config).iter().map(|i| ids(padded(&|h, t| (i.row)(config, h, t)), i.rows)).collect(),
             context: config.biased().then(|| context(gpu, config, catalogue, histories, len)),
         }
     }
@@ -145,7 +176,7 @@ fn context(gpu: &Gpu, config: &Config, catalogue: &Catalogue, histories: &[Histo
 }
 
 /// Hours since Monday midnight, UTC.
-pub(super) fn hour_of_week(seconds: i64) -> u32 {
+fn hour_of_week(seconds: i64) -> u32 {
     const WEEK: i64 = 7 * 86_400;
     const MONDAY: i64 = 4 * 86_400; // 1970-01-01 was a Thursday
     ((seconds.rem_euclid(WEEK) - MONDAY).rem_euclid(WEEK) / 3600) as u32

@@ -40,8 +40,8 @@ pub struct Model {
     /// What is known of each item, and its map into vectors: waves of its place, numeric features.
     known: Vec<(Tensor, Linear)>,
     positions: Option<Tensor>,
-    hours: Option<Tensor>,
-    ratings: Option<Tensor>,
+    /// Tables of the event embedding: see [`batch::inputs`].
+    inputs: Vec<Tensor>,
     user: Option<User>,
     gru: Option<GruWeights>,
     /// The attention stage (if any) and the Transformer blocks, each with its bias table.
@@ -74,8 +74,8 @@ impl Model {
         let known = known_of_items(gpu, p, config, &catalogue);
         let mut table = |name: &str, rows: usize, on: bool| on.then(|| p.add(name, &[rows, dim], EMBEDDING));
         let positions = table("position.table", config.len + 1, config.positions);
-        let hours = table("hour.table", batch::WEEK_HOURS + 1, config.time_input);
-        let ratings = table("rating.table", batch::RATING_BUCKETS, config.rating_input);
+        let inputs = batch::inputs(config);
+        let inputs = inputs.iter().filter_map(|i| table(&format!("{}.table", i.name), i.rows, true)).collect();
         let users = table("user.table", catalogue.n_users + 1, config.user);
         let user = users.map(|table| User {
             table,
@@ -104,8 +104,7 @@ impl Model {
             category,
             known,
             positions,
-            hours,
-            ratings,
+            inputs,
             user,
             gru,
             blocks,
@@ -157,8 +156,7 @@ impl Model {
     /// `[rows, len, dim]`: event embedding. Padding is zero but for what positions add, and is masked later.
     fn events(&self, tape: &mut Tape, batch: &Batch, vectors: &Tensor) -> Tensor {
         let mut x = ops::embedding(tape, vectors, &batch.items, Some(0));
-        let parts = [(&self.hours, &batch.hours), (&self.ratings, &batch.ratings)];
-        for (table, ids) in parts.iter().filter_map(|(t, i)| t.as_ref().zip(i.as_ref())) {
+        for (table, ids) in self.inputs.iter().zip(&batch.inputs) {
             let part = ops::embedding(tape, table, ids, Some(0));
             x = ops::add(tape, &x, &part);
         }

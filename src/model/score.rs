@@ -33,7 +33,6 @@ impl Model {
     pub fn loss(&self, tape: &mut Tape, batch: &Batch, targets: &Targets) -> Tensor {
         let vectors = self.vectors(tape);
         let states = self.states(tape, batch, &vectors, &targets.at);
-        // Item 0 is padding and no class.
         let options = CrossEntropy { smoothing: self.config.label_smoothing, first_item: 1, ..CrossEntropy::default() };
         let items = targets.items.tensor();
         let nll = ops::cross_entropy(tape, &states, &vectors, self.item_bias.as_ref(), items, &options);

@@ -21,8 +21,8 @@ static PAD: Kernel = kernel!("attention_pad");
 const THREADS: usize = 64;
 /// The sums of the table's gradient are taken in so many parts, then added.
 const PARTS: usize = 32;
-/// Workgroups that keep a device busy; more would only cost memory for their tables.
-const BUSY: usize = 32;
+/// Workgroups that keep a processor or a GPU busy; more would only cost memory for their tables.
+const BUSY: [usize; 2] = [32, 512];
 
 /// What [`attention`] does besides the products.
 #[derive(Debug, Clone, Copy)]
@@ -53,16 +53,16 @@ pub fn attention(tape: &mut Tape, qkv: &Tensor, options: &Attention) -> Tensor {
         (call.dropout, call.seed) = (options.dropout, tape.next_seed());
     }
     let (padded, y, stats) = call.forward(qkv);
-    let cut = call.from_fours(&y, call.heads);
+    let cut = call.cut_from_fours(&y, call.heads);
     let mut inputs = vec![qkv];
     inputs.extend(options.bias.map(|b| &b.table));
     let qkv = qkv.clone();
     tape.record(&cut, &inputs, move |gpu, grads, dy| {
         let table = call.bias.as_ref().map(|b| b.table.clone()).filter(|t| grads.wants(t));
-        let dy = call.to_fours(dy, call.heads);
+        let dy = call.pad_to_fours(dy, call.heads);
         let (dqkv, dtable) = call.backward(gpu, [&padded, &y, &stats, &dy], grads.wants(&qkv), table.is_some());
         if let Some(dqkv) = dqkv {
-            grads.add(&qkv, call.from_fours(&dqkv, 3 * call.heads));
+            grads.add(&qkv, call.cut_from_fours(&dqkv, 3 * call.heads));
         }
         if let (Some(table), Some(dtable)) = (table, dtable) {
             grads.add(&table, dtable);
@@ -79,7 +79,7 @@ pub fn attention(tape: &mut Tape, qkv: &Tensor, options: &Attention) -> Tensor {
 #[track_caller]
 pub fn attention_weights(gpu: &Gpu, qkv: &Tensor, options: &Attention) -> Tensor {
     let call = Call::new(qkv, options);
-    let padded = call.to_fours(qkv, 3 * call.heads);
+    let padded = call.pad_to_fours(qkv, 3 * call.heads);
     let weights = Tensor::empty(gpu, &[call.batch, call.heads, call.len]);
     let (context, table) = call.bias_or(&padded);
     let buffers = [&padded, &call.lengths, context, table, &weights];
@@ -187,7 +187,7 @@ impl Call {
     /// The padded input, the padded output and its `stats [2, batch, heads, len]`, of which the first half is filled.
     fn forward(&self, qkv: &Tensor) -> (Tensor, Tensor, Tensor) {
         let gpu = qkv.gpu();
-        let qkv = self.to_fours(qkv, 3 * self.heads);
+        let qkv = self.pad_to_fours(qkv, 3 * self.heads);
         let y = Tensor::empty(gpu, &[self.batch, self.len, self.heads * self.head_dim.next_multiple_of(4)]);
         let stats = Tensor::empty(gpu, &[2, self.batch, self.heads, self.len]);
         let (context, table) = self.bias_or(&qkv);
@@ -222,7 +222,7 @@ impl Call {
         let (rows, lanes) = if subgroups { (16, 8) } else { (THREADS, THREADS) };
         let tiles = self.len.div_ceil(rows);
         let groups = match wants_table {
-            true => BUSY.div_ceil(pairs.max(1)).clamp(1, tiles.max(1)),
+            true => BUSY[usize::from(!gpu.info().software)].div_ceil(pairs.max(1)).clamp(1, tiles.max(1)),
             false => tiles,
         };
         let bins = self.bins(gpu, groups * lanes, wants_table);
@@ -268,11 +268,11 @@ impl Call {
     }
 
     /// Heads as multiples of four numbers, filled with zeros, which change no product.
-    fn to_fours(&self, x: &Tensor, heads: usize) -> Tensor {
+    fn pad_to_fours(&self, x: &Tensor, heads: usize) -> Tensor {
         self.fit(x, heads, self.head_dim, self.head_dim.next_multiple_of(4))
     }
 
-    fn from_fours(&self, x: &Tensor, heads: usize) -> Tensor {
+    fn cut_from_fours(&self, x: &Tensor, heads: usize) -> Tensor {
         self.fit(x, heads, self.head_dim.next_multiple_of(4), self.head_dim)
     }
 

@@ -81,6 +81,7 @@ impl Snapshot<'_> {
         let same = Checkpoint::open(old)
             .is_ok_and(|c| c.fingerprint == fingerprint && c.config.len == header.model.len && c.seen == self.seen);
         if !(same && link_folder(&old.join("data"), &folder.join("data")).is_ok()) {
+            let _ = fs::remove_dir_all(folder.join("data")); // what could be linked
             // What a user has had is known by all events, what comes next by the newest.
             let len = if self.seen == Seen::Filter { usize::MAX } else { header.model.len };
             catalogue::newest(self.dataset, len).save(&folder.join("data"), None)?;

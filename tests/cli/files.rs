@@ -83,9 +83,9 @@ fn damaged_models_are_refused() {
     spoil("config.json", &|b| b[..b.len() / 2].to_vec());
     refused("half a configuration", "damaged");
     heal("config.json");
-    spoil("data/events.safetensors", &|b| b[..b.len() - 8].to_vec());
+    spoil("data/columns.bin", &|b| b[..b.len() - 8].to_vec());
     refused("cut short", "cut short");
-    heal("data/events.safetensors");
+    heal("data/columns.bin");
     std::fs::remove_file(model.join("model.safetensors")).expect("remove");
     refused("no weights", "incomplete");
     heal("model.safetensors");

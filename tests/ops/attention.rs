@@ -28,7 +28,7 @@ fn bidirectional_of_many_lengths() {
 
 #[test]
 fn heads_of_many_sizes() {
-    for (heads, head_dim) in [(1, 1), (3, 2), (2, 3), (1, 4), (2, 13), (1, 20), (2, 32), (4, 16), (1, 64), (1, 128)] {
+    for (heads, head_dim) in [(1, 1), (3, 2), (2, 3), (1, 4), (2, 13), (2, 32), (1, 64), (1, 128)] {
         assert_ok(check::attention(gpu(), &Attention::plain(2, 19, heads, head_dim)));
     }
     assert_ok(check::attention(gpu(), &Attention { causal: false, ..Attention::plain(3, 70, 2, 7) }));

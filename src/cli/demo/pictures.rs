@@ -74,14 +74,17 @@ pub fn person(city: &City, model: &Model, case: &Case) -> Result<Person> {
     let target = dataset.item[case.target];
     let truth = probabilities(city, case, Knows::Time);
     let last = row.items[row.items.len() - 1];
-    let found = model.recommend(&[row], &[vec![]], 10)?;
-    let recommendations = found[0].iter().map(|r| {
+    let found = model.recommend(&[row], &[vec![]], dataset.n_items().min(desirepath::ops::MAX_K))?;
+    let best = found[0].first().map_or(0.0, |r| r.score);
+    let odds = |score: f32| f64::from(score - best).exp();
+    let total: f64 = found[0].iter().map(|r| odds(r.score)).sum();
+    let recommendations = found[0].iter().take(10).map(|r| {
         let likelier = |p: &&f64| **p > truth[r.item as usize - 1];
         Recommendation {
             place: dataset.items[r.item as usize - 1].clone(),
             kind: dataset.categories[kind(city, r.item)].clone(),
             km: km_between(city, last, r.item),
-            probability: f64::from(r.probability.unwrap_or(f32::NAN)),
+            probability: odds(r.score) / total,
             true_rank: 1 + truth.iter().filter(likelier).count(),
             visited_next: r.item == target,
         }
