@@ -72,12 +72,12 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     if args.files.iter().any(|f| f.starts_with(&args.out)) {
         return Err(Error::Config(format!("--out {} holds an input file", args.out.display())));
     }
-    let spinner = common.bar(0, "{spinner} reading, {elapsed}");
-    spinner.enable_steady_tick(std::time::Duration::from_millis(100));
-    let (dataset, report) = data::prepare(&options(args))?;
     if args.out.exists() && !args.out.join("dataset.json").exists() {
         return Err(Error::Config(format!("--out {} exists and is not a dataset; choose another", args.out.display())));
     }
+    let spinner = common.bar(0, "{spinner} reading, {elapsed}");
+    spinner.enable_steady_tick(std::time::Duration::from_millis(100));
+    let (dataset, report) = data::prepare(&options(args))?;
     dataset.save(&args.out, Some(&report))?;
     spinner.finish_and_clear();
     common.print(&report, format!("{report}written  {}\n", args.out.display()));

@@ -18,7 +18,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct Args {
     /// Folder that `train` wrote
     model: PathBuf,
-    /// A user of the training data; others are served as unknown users
+    /// A user of the training data
     #[arg(long, value_name = "ID")]
     user: Option<String>,
     /// Items instead of a user, oldest first
@@ -41,7 +41,7 @@ pub struct Args {
 #[derive(Serialize)]
 struct Answer<'a> {
     items: Vec<Item<'a>>,
-    /// The user or the whole history is new to the model.
+    /// The user is new to the model, which knows the history alone.
     cold: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     explain: Vec<Weight<'a>>,
@@ -73,7 +73,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let gpu = common.gpu()?;
     let model = checkpoint.load(&gpu, &data)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
-    let request = Request { time: Some(args.at.unwrap_or(now)), place: args.near };
+    let request = Request { time: args.at.or(data.has_time.then_some(now)), place: args.near };
     let times = vec![request.time.unwrap_or(now); items.len()];
     let history = match user {
         Some(user) if !data.events_of(user as usize).is_empty() => {
@@ -92,7 +92,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             .iter()
             .map(|r| Item { item: name(r.item), score: r.score, probability: r.probability })
             .collect(),
-        cold: user.is_none() && args.user.is_some(),
+        cold: user.is_none(),
         explain: if args.explain { explain(&model, &history, &data)? } else { Vec::new() },
     };
     common.print(&answer, text(&answer));
@@ -170,8 +170,11 @@ fn parse_time(text: &str) -> std::result::Result<i64, String> {
     let date: Vec<i64> = std::result::Result::map_err(numbers(date, '-'), |_: std::num::ParseIntError| wrong())?;
     let clock: Vec<i64> = std::result::Result::map_err(numbers(clock, ':'), |_: std::num::ParseIntError| wrong())?;
     let (&[year, month, day], &[hour, minute, ..]) = (date.as_slice(), clock.as_slice()) else { return Err(wrong()) };
-    let fits =
-        (1..=12).contains(&month) && (1..=31).contains(&day) && (0..24).contains(&hour) && (0..60).contains(&minute);
+    let fits = (1..=9999).contains(&year)
+        && (1..=12).contains(&month)
+        && (1..=31).contains(&day)
+        && (0..24).contains(&hour)
+        && (0..60).contains(&minute);
     if !fits {
         return Err(wrong());
     }

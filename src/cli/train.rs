@@ -1,7 +1,7 @@
 use super::{Common, SeenArg};
 use desirepath::data::Dataset;
 use desirepath::eval::Seen;
-use desirepath::model::Config;
+use desirepath::model::{Config, PRESETS};
 use desirepath::train::{Checkpoint, Progress, State, TrainOptions, Trainer, set};
 use desirepath::{Error, Gpu, Result};
 use serde::Serialize;
@@ -24,9 +24,9 @@ pub struct Args {
     /// Folder of the model to write
     #[arg(long, value_name = "MODEL")]
     out: PathBuf,
-    /// Stages to start from: desirepath, gru4rec, sasrec, hstu or mf
-    #[arg(long, default_value = "desirepath")]
-    preset: String,
+    /// Stages to start from: desirepath, gru4rec, sasrec, hstu or mf [default: desirepath]
+    #[arg(long, long_help = presets())]
+    preset: Option<String>,
     /// TOML file with tables [model] and [train]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -36,7 +36,7 @@ pub struct Args {
     /// Seed of everything random
     #[arg(long)]
     seed: Option<u64>,
-    /// Go on from what is in --out
+    /// Go on from what is in --out; start where there is nothing yet
     #[arg(long)]
     resume: bool,
     /// Replace what is in --out
@@ -64,11 +64,14 @@ struct Summary<'a> {
 
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let dataset = Dataset::load(&args.dataset)?;
-    if args.out.exists() && !args.resume && !args.force {
-        return Err(Error::Config(format!(
-            "{} exists; go on with --resume or replace it with --force",
-            args.out.display()
-        )));
+    if Checkpoint::exists(&args.out) && !args.resume {
+        let out = args.out.display();
+        if !args.force {
+            return Err(Error::Config(format!("{out} exists; go on with --resume or replace it with --force")));
+        }
+        if args.out.exists() && !args.out.join("config.json").exists() {
+            return Err(Error::Config(format!("{out} is no model that --force could replace; choose another --out")));
+        }
     }
     let gpu = common.gpu()?;
     let mut trainer = trainer(args, &gpu, &dataset)?;
@@ -110,11 +113,32 @@ fn print_timings(gpu: &Gpu) -> Result<()> {
 }
 
 fn trainer<'a>(args: &Args, gpu: &Gpu, dataset: &'a Dataset) -> Result<Trainer<'a>> {
-    if args.resume {
-        let seen = Checkpoint::open(&args.out)?.seen;
-        return Trainer::resume(gpu, dataset, &args.out, seen);
+    let (config, options) = settings(args)?;
+    if args.resume && Checkpoint::exists(&args.out) {
+        let checkpoint = Checkpoint::open(&args.out)?;
+        if args.says_how() && (&checkpoint.config, &checkpoint.options) != (&config, &options) {
+            return Err(Error::Config(format!(
+                "{} was begun with other settings; resume it without --preset, --config, --set and --seed",
+                args.out.display()
+            )));
+        }
+        return Trainer::resume(gpu, dataset, &args.out, checkpoint.seen);
     }
-    let mut config = Config::preset(&args.preset)?;
+    if args.resume {
+        eprintln!("nothing to resume in {}: starting", args.out.display());
+    }
+    Trainer::new(gpu, dataset, &config, &options, args.seen.resolve(dataset))
+}
+
+impl Args {
+    /// Whether anything on the command line says how to train.
+    fn says_how(&self) -> bool {
+        self.preset.is_some() || self.config.is_some() || !self.set.is_empty() || self.seed.is_some()
+    }
+}
+
+fn settings(args: &Args) -> Result<(Config, TrainOptions)> {
+    let mut config = Config::preset(args.preset.as_deref().unwrap_or("desirepath"))?;
     let mut options = TrainOptions::default();
     if let Some(path) = &args.config {
         let text = std::fs::read_to_string(path).map_err(|e| Error::file(path, &e))?;
@@ -126,7 +150,7 @@ fn trainer<'a>(args: &Args, gpu: &Gpu, dataset: &'a Dataset) -> Result<Trainer<'
         set(&mut config, &mut options, key.trim(), value.trim())?;
     }
     options.seed = args.seed.unwrap_or(options.seed);
-    Trainer::new(gpu, dataset, &config, &options, args.seen.resolve(dataset))
+    Ok((config, options))
 }
 
 /// Tables `[model]` and `[train]`; `preset` in `[model]` chooses what the rest changes.
@@ -178,4 +202,9 @@ pub fn train_with_bar(trainer: &mut Trainer, out: Option<&std::path::Path>, comm
             }
         }
     })
+}
+
+fn presets() -> String {
+    let list: String = PRESETS.iter().map(|(name, what)| format!("\n  {name:<11} {what}")).collect();
+    format!("Stages to start from [default: desirepath]:{list}")
 }

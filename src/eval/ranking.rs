@@ -2,20 +2,38 @@
 
 use super::{Case, Ranked, Seen, TOP};
 use crate::data::Dataset;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{History, Model};
 use crate::train::{history, request_of};
 
 /// Histories per forward pass.
 const BATCH: usize = 128;
 
-/// Ranks alone: what validation needs.
+/// Ranks alone: what validation needs. 0 where a score is not a number.
 pub fn validation_ranks(model: &Model, dataset: &Dataset, cases: &[Case], seen: Seen) -> Result<Vec<u32>> {
-    Ok(rank(model, dataset, cases, seen, false, &mut |_| ())?.ranks)
+    Ok(unchecked(model, dataset, cases, seen, false, &mut |_| ())?.ranks)
 }
 
 /// Ranks, and the [`TOP`] best items of every case if `with_top`; `watch` is told how many cases are done.
+///
+/// # Errors
+/// When the model's scores are not numbers, beside what the device may do.
 pub fn rank(
+    model: &Model,
+    dataset: &Dataset,
+    cases: &[Case],
+    seen: Seen,
+    with_top: bool,
+    watch: &mut dyn FnMut(usize),
+) -> Result<Ranked> {
+    let ranked = unchecked(model, dataset, cases, seen, with_top, watch)?;
+    match ranked.ranks.contains(&0) {
+        true => Err(Error::Gpu("the model's scores are not finite: train it again with a lower lr".into())),
+        false => Ok(ranked),
+    }
+}
+
+fn unchecked(
     model: &Model,
     dataset: &Dataset,
     cases: &[Case],

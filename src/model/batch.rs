@@ -80,7 +80,7 @@ fn gap(config: &Config, h: &History, t: usize) -> f32 {
         true => (h.times[t], query_time(config, h, t)),
         false => (h.times[t.saturating_sub(1)], h.times[t]),
     };
-    (to - from).max(0) as f32
+    to.saturating_sub(from).max(0) as f32
 }
 
 /// Tensors of one forward pass over `rows` histories, left-aligned and padded to `len`.
@@ -102,18 +102,24 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Histories must be no longer than `config.len` and not empty.
+    /// # Panics
+    /// When there are no histories, or one is empty or longer than `config.len`.
+    #[track_caller]
     pub fn new(gpu: &Gpu, config: &Config, catalogue: &Catalogue, histories: &[History]) -> Batch {
         let rows = histories.len();
-        let longest = histories.iter().map(|h| h.items.len()).max().unwrap_or(0);
-        assert!((1..=config.len).contains(&longest), "batch: histories of 1 to {} events, got {longest}", config.len);
-        let len = longest;
+        let lengths = || histories.iter().map(|h| h.items.len());
+        let (shortest, len) = (lengths().min().unwrap_or(0), lengths().max().unwrap_or(0));
+        assert!(
+            shortest >= 1 && len <= config.len,
+            "batch: histories of 1 to {} events, got {shortest} to {len}",
+            config.len
+        );
         let shape = [rows, len];
         let padded = |fill: &dyn Fn(&History, usize) -> u32| -> Vec<u32> {
             let at = |row: &History, t: usize| if t < row.items.len() { fill(row, t) } else { 0 };
             histories.iter().flat_map(|h| (0..len).map(move |t| at(h, t))).collect()
         };
-        let lengths: Vec<u32> = histories.iter().map(|h| h.items.len() as u32).collect();
+        let lengths: Vec<u32> = lengths().map(|n| n as u32).collect();
         let users: Vec<u32> = histories.iter().map(|h| h.user).collect();
         let ids = |values: Vec<u32>, n: usize| Ids::new(gpu, &values, &shape, n);
         let position = |h: &History, t: usize| (h.items.len() - t) as u32;
@@ -171,8 +177,9 @@ fn context(gpu: &Gpu, config: &Config, catalogue: &Catalogue, histories: &[Histo
 
 /// Hours since Monday midnight, UTC.
 fn hour_of_week(seconds: i64) -> u32 {
+    const WEEK: i64 = 7 * 86_400;
     const MONDAY: i64 = 4 * 86_400; // 1970-01-01 was a Thursday
-    ((seconds - MONDAY).rem_euclid(7 * 86_400) / 3600) as u32
+    ((seconds.rem_euclid(WEEK) - MONDAY).rem_euclid(WEEK) / 3600) as u32
 }
 
 fn rating_bucket(rating: f32) -> u32 {

@@ -89,7 +89,11 @@ impl Model {
         let pool = config
             .pool
             .then(|| (p.add("pool.weight", &[dim], Init::ZeroMatrix), Linear::zero(p, "pool.out", [dim, dim])));
-        let output = (config.output_weight > 0.0).then(|| Linear::new(p, "output", [1, 1], true));
+        // One to start with: a random sign could begin with better items being less probable.
+        let output = (config.output_weight > 0.0).then(|| Linear {
+            w: p.add("output.weight", &[1, 1], Init::One),
+            b: Some(p.add("output.bias", &[1], Init::Zero)),
+        });
         Model {
             gpu: gpu.clone(),
             config: config.clone(),

@@ -112,7 +112,8 @@ impl Model {
         output.forward(&mut Tape::off(), &scores, Activation::Sigmoid, None).to_vec().map(Some)
     }
 
-    /// The rank of each history's target among all items but the excluded, 1 for the best; ties count against it.
+    /// The rank of each history's target among all items but the excluded, 1 for the best; ties count against it. 0 where
+    /// the score of the target is not a number.
     pub fn ranks(&self, histories: &[History], targets: &[u32], exclude: &[Vec<u32>]) -> Result<Vec<u32>> {
         let (states, vectors) = self.last_states(histories);
         let exclude = Exclusions::new(&self.gpu, exclude);

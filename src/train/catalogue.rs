@@ -41,7 +41,7 @@ pub fn catalogue_of(dataset: &Dataset) -> Catalogue {
     }
 }
 
-/// The dataset cut to what serving needs: each user's last `len` events.
+/// The dataset cut to each user's last `len` events.
 pub(super) fn newest(dataset: &Dataset, len: usize) -> Dataset {
     let keep: Vec<_> = (1..=dataset.n_users())
         .map(|u| {

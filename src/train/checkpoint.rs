@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `config.json` | format, version, configuration of model and training |
 //! | `model.safetensors` | the weights to serve: the best so far |
-//! | `data/` | names, what is known of items, each user's newest events: a dataset folder |
+//! | `data/` | names, what is known of items, each user's newest events (all where items seen before are filtered): a dataset folder |
 //! | `state.json`, `last.safetensors`, `optimizer.safetensors` | where training stands, to go on from with the same bits |
 
 use super::{State, TrainOptions, catalogue, catalogue_of};
@@ -26,7 +26,7 @@ pub const FORMAT: u32 = 1;
 struct Header {
     format: u32,
     version: String,
-    /// Of the dataset that it was trained on.
+    /// Of the dataset that it was trained on: see [`fingerprint`].
     fingerprint: String,
     seen: Seen,
     model: Config,
@@ -60,9 +60,12 @@ impl Snapshot<'_> {
     pub fn save(&self, out: &Path) -> Result<()> {
         let temporary = beside(out, "tmp");
         let _ = fs::remove_dir_all(&temporary);
-        fs::create_dir_all(&temporary).map_err(|e| Error::file(&temporary, &e))?;
-        self.fill(out, &temporary)?;
-        replace(&temporary, out)
+        let done = fs::create_dir_all(&temporary).map_err(|e| Error::file(&temporary, &e));
+        let done = done.and_then(|()| self.fill(out, &temporary)).and_then(|()| replace(&temporary, out));
+        if done.is_err() {
+            let _ = fs::remove_dir_all(&temporary); // half a checkpoint helps nobody, on a full disk least of all
+        }
+        done
     }
 
     fn fill(&self, old: &Path, folder: &Path) -> Result<()> {
@@ -75,10 +78,13 @@ impl Snapshot<'_> {
             model: self.model.config().clone(),
             train: self.options.clone(),
         };
-        let same =
-            Checkpoint::open(old).is_ok_and(|c| c.fingerprint == fingerprint && c.config.len == header.model.len);
+        let same = Checkpoint::open(old)
+            .is_ok_and(|c| c.fingerprint == fingerprint && c.config.len == header.model.len && c.seen == self.seen);
         if !(same && link_folder(&old.join("data"), &folder.join("data")).is_ok()) {
-            catalogue::newest(self.dataset, header.model.len).save(&folder.join("data"), None)?;
+            let _ = fs::remove_dir_all(folder.join("data")); // what could be linked
+            // What a user has had is known by all events, what comes next by the newest.
+            let len = if self.seen == Seen::Filter { usize::MAX } else { header.model.len };
+            catalogue::newest(self.dataset, len).save(&folder.join("data"), None)?;
         }
         let list = self.model.params().list();
         let named = |values: &[Vec<f32>]| -> Vec<(String, Vec<usize>, Vec<f32>)> {
@@ -98,6 +104,11 @@ impl Snapshot<'_> {
 }
 
 impl Checkpoint {
+    /// Whether there is one to go on from; [`Checkpoint::open`] says whether it can be read.
+    pub fn exists(folder: &Path) -> bool {
+        recover(folder).exists()
+    }
+
     /// # Errors
     /// When `folder` is not a checkpoint of this format.
     pub fn open(folder: &Path) -> Result<Checkpoint> {
@@ -136,8 +147,8 @@ impl Checkpoint {
     /// Where training stands.
     pub fn state(&self) -> Result<State> {
         let path = self.folder.join("state.json");
-        let text = fs::read_to_string(&path).map_err(|e| Error::file(&path, &e))?;
-        serde_json::from_str(&text).map_err(|e| Error::format(&path, format!("damaged: {e}")))
+        let text = read(&path)?;
+        serde_json::from_slice(&text).map_err(|e| Error::format(&path, format!("damaged: {e}")))
     }
 
     /// # Errors
@@ -199,6 +210,14 @@ fn link_folder(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// A file that every checkpoint has.
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => Error::format(path, "the checkpoint is incomplete: this file is missing"),
+        _ => Error::file(path, &e),
+    })
+}
+
 fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::format(path, e.to_string()))?;
     fs::write(path, text).map_err(|e| Error::file(path, &e))
@@ -216,7 +235,7 @@ fn write_tensors(path: &Path, list: &[(String, Vec<usize>, Vec<f32>)]) -> Result
 
 /// The tensors called `names`, each of the shape given, in that order.
 fn read_tensors<'a>(path: &Path, names: impl Iterator<Item = (&'a str, &'a [usize])>) -> Result<Vec<Vec<f32>>> {
-    let bytes = fs::read(path).map_err(|e| Error::file(path, &e))?;
+    let bytes = read(path)?;
     let damaged = |e: safetensors::SafeTensorError| Error::format(path, format!("damaged or cut short: {e}"));
     let file = SafeTensors::deserialize(&bytes).map_err(damaged)?;
     let read = |(name, shape): (&str, &[usize])| {
@@ -230,12 +249,21 @@ fn read_tensors<'a>(path: &Path, names: impl Iterator<Item = (&'a str, &'a [usiz
     names.map(read).collect()
 }
 
-/// Tells datasets apart by their events.
+/// Tells datasets apart by all that a model takes from them: the same events with other categories are another dataset.
 fn fingerprint(dataset: &Dataset) -> String {
-    let mut hash = 0xcbf2_9ce4_8422_2325u64;
+    let mut hash = 0xcbf2_9ce4_8422_2325u64; // FNV-1a
     let mut add = |v: u64| hash = (hash ^ v).wrapping_mul(0x100_0000_01b3);
     dataset.offsets.iter().for_each(|v| add(*v as u64));
     dataset.item.iter().for_each(|v| add(u64::from(*v)));
     dataset.time.iter().for_each(|v| add(*v as u64));
+    for name in [&dataset.users, &dataset.items, &dataset.categories].into_iter().flatten() {
+        name.bytes().for_each(|b| add(u64::from(b)));
+        add(1 << 32); // an end, which no byte is
+    }
+    dataset.item_category.iter().flatten().for_each(|v| add(u64::from(*v)));
+    // NaN by its bits: it stands for "unknown".
+    let places = [&dataset.place, &dataset.item_place].into_iter().flatten().flatten().flatten();
+    let features = dataset.item_features.iter().flatten();
+    dataset.rating.iter().flatten().chain(places).chain(features).for_each(|v| add(u64::from(v.to_bits())));
     format!("{hash:016x}")
 }

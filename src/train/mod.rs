@@ -131,6 +131,9 @@ impl<'a> Trainer<'a> {
     /// Trains to the end, keeping the checkpoint in `out` (where given) current. The model then has its best weights.
     pub fn run(&mut self, out: Option<&Path>, watch: &mut dyn FnMut(Progress)) -> Result<()> {
         let steps_per_epoch = self.stretches.len().div_ceil(self.options.batch);
+        if let Some(out) = out.filter(|_| self.state == State::default()) {
+            self.save(out)?; // from now on a kill can be resumed from, and a full disk shows before the work
+        }
         watch(Progress::Start { epochs: self.options.epochs, steps_per_epoch, state: &self.state });
         while !self.state.finished {
             self.epoch(steps_per_epoch, out, watch)?;
@@ -215,18 +218,15 @@ impl<'a> Trainer<'a> {
         let first = self.state.step - unread.len() as u64;
         let losses: Vec<f32> = unread.drain(..).map(|loss| loss.item()).collect::<Result<_>>()?;
         if let Some(bad) = losses.iter().position(|l| !l.is_finite()) {
-            return Err(Error::NotFinite {
-                step: first + bad as u64 + 1,
-                message: format!(
-                    "it is {} after {} good steps; try a lower lr (now {}) or a lower clip (now {})",
-                    losses[bad],
-                    first + bad as u64,
-                    self.options.lr,
-                    self.options.clip
-                ),
-            });
+            let good = first + bad as u64;
+            return Err(self.not_finite(good + 1, format!("it is {} after {good} good steps", losses[bad])));
         }
         Ok(losses.into_iter().map(f64::from).collect())
+    }
+
+    fn not_finite(&self, step: u64, what: String) -> Error {
+        let TrainOptions { lr, clip, .. } = self.options;
+        Error::NotFinite { step, message: format!("{what}; try a lower lr (now {lr}) or a lower clip (now {clip})") }
     }
 
     fn end_epoch(&mut self, steps: usize) -> Result<()> {
@@ -236,6 +236,9 @@ impl<'a> Trainer<'a> {
         let cases = cases(self.dataset, Split::Validation);
         if (last || is_due(epoch, self.options.validate_every)) && !cases.is_empty() {
             let ranks = validation_ranks(&self.model, self.dataset, &cases, self.seen)?;
+            if ranks.contains(&0) {
+                return Err(self.not_finite(self.state.step, "so are the scores of the validation".into()));
+            }
             let n = ranks.len() as f64;
             let within = || ranks.iter().filter(|r| **r <= 10);
             let ndcg10 = within().map(|r| 1.0 / f64::from(r + 1).log2()).sum::<f64>() / n;
