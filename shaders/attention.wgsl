@@ -6,6 +6,7 @@
 // include: random
 // include: spacetime
 // include: attention
+// include: attention_row
 // include: attention_tile
 @group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;       // [batch, len, 3 * dim]
 @group(0) @binding(2) var<storage, read> lengths: array<u32>;         // [batch]

@@ -3,12 +3,13 @@
 // include: spacetime
 // include: random
 // include: attention
-@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;            // [batch, len, 3 * dim]
+@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;            // [batch, len, ROWS * dim]
 @group(0) @binding(2) var<storage, read> lengths: array<u32>;              // [batch]
 @group(0) @binding(3) var<storage, read> context: array<vec4<u32>>;        // [batch, len, 12]
 @group(0) @binding(4) var<storage, read> table: array<f32>;                // [heads, n]
 @group(0) @binding(5) var<storage, read_write> weights: array<f32>;        // [batch, heads, len]
 
+const ROWS: u32 = 3u;       // of dim numbers for each event: query, key and, but for the pointer, value
 const THREADS: u32 = 64u;
 var<workgroup> shares: array<vec2<f32>, THREADS>;   // each thread's largest score and sum of exp
 
@@ -56,8 +57,8 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
 
 fn score(head: u32, rows: u32, i: u32, j: u32) -> f32 {
     let dim = params.heads * HD4;
-    let query = (rows + i) * 3u * dim + head * HD4;
-    let key = (rows + j) * 3u * dim + dim + head * HD4;
+    let query = (rows + i) * ROWS * dim + head * HD4;
+    let key = (rows + j) * ROWS * dim + dim + head * HD4;
     var sum = 0.0;
     for (var d = 0u; d < HD4; d++) {
         sum += dot(qkv[query + d], qkv[key + d]);

@@ -1,13 +1,16 @@
 // The score of each query's target: the threshold that top_k.wgsl counts against for rank_of.
 // One thread per query with the same chain of fma, so that an equal item has an equal score; bound by memory.
 const BIAS: u32 = 0u;
+const BOOST: u32 = 0u;
 struct Params { queries: u32, items: u32, dim: u32, start: u32, total: u32, first: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> query: array<f32>;               // [queries, dim]
 @group(0) @binding(2) var<storage, read> table: array<f32>;               // [items, dim], item `start` first
 @group(0) @binding(3) var<storage, read> bias: array<f32>;                // [items]
 @group(0) @binding(4) var<storage, read> targets: array<u32>;             // [queries]
-@group(0) @binding(5) var<storage, read_write> threshold: array<f32>;     // [queries]
+@group(0) @binding(5) var<storage, read> boost: array<f32>;               // [queries]
+@group(0) @binding(6) var<storage, read_write> threshold: array<f32>;     // [queries]
+@group(0) @binding(7) var<storage, read_write> ranks: array<u32>;         // [queries]: zeros
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -29,5 +32,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
             score += bias[item];
         }
         threshold[q] = score;
+        if (BOOST == 1u) {
+            let boosted = score + boost[q];
+            threshold[q] = boosted;
+            // The target does not reach what lies above its own score, and so it would not be counted.
+            ranks[q] = select(0u, 1u, score < boosted);
+        }
     }
 }

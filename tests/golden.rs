@@ -90,6 +90,30 @@ fn attention_pool() {
     golden.compare(&["x", "w"], |tape, i| ops::attention_pool(tape, &i[0], &i[1], &lengths));
 }
 
+/// The file's weights and items make the mass, as `ops::pointer` would; PyTorch's gradient of each weight that counts is
+/// that of its row's mass.
+#[test]
+fn pointer_mixture() {
+    let golden = Golden::open("pointer_mixture");
+    let [weights, items, targets] = ["weights", "items", "targets"].map(|n| golden.get(n));
+    let (rows, len) = (targets.len(), items.len() / targets.len());
+    let found = |at: usize| if items[at] == targets[at / len] { 1.0 } else { 0.0 };
+    let mass: Vec<f64> = (0..rows).map(|r| (r * len..(r + 1) * len).map(|at| weights[at] * found(at)).sum()).collect();
+    let mass = upload(gpu(), &mass, &[rows]).parameter();
+    let inputs = ["nll", "gate"].map(|n| golden.parameter(n));
+    let mut tape = Tape::new(0);
+    let y = ops::mixture(&mut tape, &inputs[0], &inputs[1], &mass);
+    golden.agrees("y", &floats(&y).expect("read"));
+    let grads = tape.backward_from(&y, upload(gpu(), &golden.get("dy"), &[rows]));
+    let gradient = |of: &Tensor| floats(grads.get(of).expect("a gradient")).expect("read");
+    golden.agrees("dnll", &gradient(&inputs[0]));
+    golden.agrees("dgate", &gradient(&inputs[1]));
+    let dmass = gradient(&mass);
+    let dweights: Vec<f64> = (0..items.len()).map(|at| dmass[at / len] * found(at)).collect();
+    golden.agrees("dweights", &dweights);
+    gpu().check_guards().expect("nothing written behind a tensor");
+}
+
 /// The file's `[rows, n]` tensors side by side, row by row.
 fn side_by_side(golden: &Golden, names: &[&str], rows: usize) -> Vec<f64> {
     let parts: Vec<Vec<f64>> = names.iter().map(|n| golden.get(n)).collect();

@@ -28,6 +28,9 @@ pub const ALL: &[(&str, Run)] = &[
     ("attention", |gpu| attention::attention(gpu, &dropping())),
     ("attention_weights", |gpu| attention::attention_weights(gpu, &biased())),
     ("attention_pool", |gpu| attention::attention_pool(gpu, 5, 33, 19)),
+    ("pointer", |gpu| super::pointer(gpu, &Attention { heads: 1, ..biased() })),
+    ("pointer_weights", |gpu| super::pointer_weights(gpu, &Attention { heads: 1, ..biased() })),
+    ("mixture", |gpu| elementwise::mixture(gpu, 257)),
     ("cross_entropy", |gpu| catalogue::cross_entropy(gpu, [23, 101, 20], true, smoothed())),
     ("top_k", |gpu| catalogue::top_k(gpu, CATALOGUE)),
     ("rank_of", |gpu| catalogue::rank_of(gpu, CATALOGUE)),
@@ -43,6 +46,7 @@ const CATALOGUE: Catalogue = Catalogue {
     k: 10,
     first_item: 1,
     bias: true,
+    boost: true,
     excluded: Excluded::Some,
     distinct: 300,
 };

@@ -127,28 +127,30 @@ fn with_bias<T>(case: &Attention, table: &[f64], c: &Decoded, f: impl FnOnce(Att
     })
 }
 
-/// Queries, keys and values out of `[rows, 3 * dim]`.
-fn split(qkv: &[f64], dim: usize) -> [Vec<f64>; 3] {
-    [0, 1, 2].map(|i| qkv.chunks_exact(3 * dim).flat_map(|row| row[i * dim..(i + 1) * dim].to_vec()).collect())
+/// The parts, of `dim` numbers each, of rows: queries, keys and maybe values.
+fn split<const N: usize>(rows: &[f64], dim: usize) -> [Vec<f64>; N] {
+    let part = |i: usize| rows.chunks_exact(N * dim).flat_map(|row| row[i * dim..(i + 1) * dim].to_vec()).collect();
+    std::array::from_fn(part)
 }
 
 /// What one case needs on both sides.
-struct Setting {
+pub(super) struct Setting {
     case: Attention,
-    lengths: Vec<u32>,
-    device_lengths: Tensor,
+    pub lengths: Vec<u32>,
+    pub device_lengths: Tensor,
     context: Tensor,
     decoded: Decoded,
-    inputs: Vec<Input>,
+    pub inputs: Vec<Input>,
 }
 
 impl Setting {
-    fn new(gpu: &Gpu, case: &Attention) -> Result<Setting> {
+    /// `N`: 3 for queries, keys and values, 2 without values.
+    pub fn new<const N: usize>(gpu: &Gpu, case: &Attention) -> Result<Setting> {
         let Attention { batch, len, heads, head_dim, .. } = *case;
         let mut rng = Rng::new((batch * 31 + len * 7 + head_dim) as u64);
         let lengths = case.lengths();
-        let mut qkv = Input::random(&mut rng, "qkv", &[batch, len, 3 * heads * head_dim], 1.5);
-        for (row, values) in qkv.data.chunks_exact_mut(3 * heads * head_dim).enumerate() {
+        let mut qkv = Input::random(&mut rng, ["qk", "qkv"][N - 2], &[batch, len, N * heads * head_dim], 1.5);
+        for (row, values) in qkv.data.chunks_exact_mut(N * heads * head_dim).enumerate() {
             if row % len >= lengths[row / len] as usize {
                 values.fill(7000.0); // would spoil any sum that it entered
             }
@@ -166,20 +168,34 @@ impl Setting {
 
     /// `f` with the options of the op, from the input tensors.
     fn with_options<T>(&self, x: &[Tensor], f: impl FnOnce(&ops::Attention) -> T) -> T {
-        let Attention { heads, causal, dropout, layout, .. } = self.case;
-        let space = x.get(1).map(|table| SpaceTime { context: self.context.clone(), table: table.clone(), layout });
+        let Attention { heads, causal, dropout, .. } = self.case;
+        let space = self.space(x);
         f(&ops::Attention { heads, causal, lengths: &self.device_lengths, dropout, bias: space.as_ref() })
+    }
+
+    pub fn space(&self, x: &[Tensor]) -> Option<SpaceTime> {
+        let layout = self.case.layout;
+        x.get(1).map(|table| SpaceTime { context: self.context.clone(), table: table.clone(), layout })
+    }
+
+    /// `f` with queries, keys and the options of the definition, from the values of the `N` parts.
+    pub fn by_definition<const N: usize, T>(
+        &self,
+        x: &[Vec<f64>],
+        f: impl FnOnce(&[f64], &[f64], &reference::Attention) -> T,
+    ) -> T {
+        let Attention { heads, head_dim, causal, .. } = self.case;
+        let parts: [Vec<f64>; N] = split(&x[0], heads * head_dim);
+        let table = x.get(1).map_or(&[][..], |t| t);
+        with_bias(&self.case, table, &self.decoded, |bias| {
+            let o = reference::Attention { heads, head_dim, causal, lengths: &self.lengths, bias };
+            f(&parts[0], &parts[1], &o)
+        })
     }
 
     /// `[batch, heads, len, len]` by the definition.
     fn weights(&self, x: &[Vec<f64>]) -> Vec<f64> {
-        let Attention { heads, head_dim, causal, .. } = self.case;
-        let [q, k, _] = split(&x[0], heads * head_dim);
-        let table = x.get(1).map_or(&[][..], |t| t);
-        with_bias(&self.case, table, &self.decoded, |bias| {
-            let o = reference::Attention { heads, head_dim, causal, lengths: &self.lengths, bias };
-            reference::attention_weights(&q, &k, &o)
-        })
+        self.by_definition::<3, _>(x, reference::attention_weights)
     }
 
     /// The factors of dropout `[batch, heads, len, len]`, as the op itself applies them: read off with uniform weights
@@ -210,7 +226,7 @@ impl Setting {
 
 /// Value and gradients; with dropout the mask is taken from the op and must replay in the gradient.
 pub fn attention(gpu: &Gpu, case: &Attention) -> Result<Vec<Report>> {
-    let setting = Setting::new(gpu, case)?;
+    let setting = Setting::new::<3>(gpu, case)?;
     let mask = if case.dropout > 0.0 { Some(setting.mask(gpu)?) } else { None };
     let Attention { len, heads, head_dim, .. } = *case;
     let dim = heads * head_dim;
@@ -219,7 +235,7 @@ pub fn attention(gpu: &Gpu, case: &Attention) -> Result<Vec<Report>> {
         if let Some(mask) = &mask {
             weights = reference::dropout(&weights, mask);
         }
-        let v = split(&x[0], dim)[2].clone();
+        let v = split::<3>(&x[0], dim)[2].clone();
         let value = |at: usize| -> f64 {
             let (row, d) = (at / dim, at % dim);
             let weights = &weights[((row / len * heads + d / head_dim) * len + row % len) * len..][..len];
@@ -241,7 +257,7 @@ pub fn attention(gpu: &Gpu, case: &Attention) -> Result<Vec<Report>> {
 
 /// The weights of each row's last query.
 pub fn attention_weights(gpu: &Gpu, case: &Attention) -> Result<Vec<Report>> {
-    let setting = Setting::new(gpu, case)?;
+    let setting = Setting::new::<3>(gpu, case)?;
     let x: Vec<Tensor> = setting.inputs.iter().map(|i| upload(gpu, &i.data, &i.shape)).collect();
     let actual = floats(&setting.with_options(&x, |o| ops::attention_weights(gpu, &x[0], o)))?;
     let values: Vec<Vec<f64>> = setting.inputs.iter().map(|i| i.data.clone()).collect();

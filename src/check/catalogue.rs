@@ -27,6 +27,8 @@ pub struct Catalogue {
     pub k: usize,
     pub first_item: usize,
     pub bias: bool,
+    /// For ranks: whether something is added to the targets' scores.
+    pub boost: bool,
     pub excluded: Excluded,
     /// Different vectors among the items: few of them make many ties.
     pub distinct: usize,
@@ -104,15 +106,17 @@ pub fn rank_of(gpu: &Gpu, shape: Catalogue) -> Result<Vec<Report>> {
     let mut data = shape.data();
     let mut targets: Vec<u32> = (0..queries).map(|_| data.rng.below(items) as u32).collect();
     targets[queries / 2] = [u32::MAX, items as u32, items as u32 - 1][queries % 3];
-    let bias = data.bias.as_deref();
-    let ranks = reference::rank_of(&data.queries, &data.table, bias, &targets, &data.excluded, first_item);
+    let boost: Option<Vec<f64>> = shape.boost.then(|| (0..queries).map(|q| (q % 12) as f64 * 1.5 - 6.0).collect());
+    let (bias, extra) = (data.bias.as_deref(), boost.as_deref());
+    let ranks = reference::rank_of(&data.queries, &data.table, bias, &targets, &data.excluded, first_item, extra);
     let expected: Vec<f64> = ranks.into_iter().map(f64::from).collect();
     let bias = data.bias.as_ref().map(|b| upload(gpu, b, &[items]));
     let lists = Exclusions::new(gpu, &data.excluded);
     let exclude = (shape.excluded != Excluded::Nothing).then_some(&lists);
     let (x, table) = (upload(gpu, &data.queries, &[queries, dim]), upload(gpu, &data.table, &[items, dim]));
     let targets = Tensor::from_slice(gpu, &targets, &[queries]);
-    let ranks = ops::rank_of(gpu, &x, &table, bias.as_ref(), &targets, exclude, first_item);
+    let boost = boost.map(|b| upload(gpu, &b, &[queries]));
+    let ranks = ops::rank_of(gpu, &x, &table, bias.as_ref(), &targets, exclude, first_item, boost.as_ref());
     let ranks: Vec<f64> = ranks.to_vec::<u32>()?.into_iter().map(f64::from).collect();
     gpu.check_guards()?;
     Ok(vec![shape.report("rank_of", "ranks", &ranks, &expected)])

@@ -72,6 +72,26 @@ pub fn bce_with_logits(gpu: &Gpu, n: usize, size: f64) -> Result<Vec<Report>> {
     check.run(gpu)
 }
 
+/// Masses of zero and one among them. Probabilities stay large enough for central differences.
+pub fn mixture(gpu: &Gpu, n: usize) -> Result<Vec<Report>> {
+    let mut rng = Rng::new(n as u64);
+    let mut inputs = ["nll", "gate", "mass"].map(|name| Input::random(&mut rng, name, &[n], 1.5));
+    inputs[0].data.iter_mut().for_each(|v| *v = f64::from((*v + 1.5) as f32));
+    for (i, v) in inputs[2].data.iter_mut().enumerate() {
+        *v = [0.0, 1.0, f64::from((v.abs() / 1.5) as f32)][i % 3];
+    }
+    let check = Check {
+        op: "mixture",
+        shape: format!("[{n}]"),
+        inputs: inputs.to_vec(),
+        reference: &|x| reference::mixture(&x[0], &x[1], &x[2]),
+        device: &|tape, x| ops::mixture(tape, &x[0], &x[1], &x[2]),
+        tolerance: 2e-6,
+        gradient_tolerance: 5e-6,
+    };
+    check.run(gpu)
+}
+
 /// The mask is read off the output; then values and gradient must both be those of that mask.
 pub fn dropout(gpu: &Gpu, n: usize, p: f32) -> Result<Vec<Report>> {
     let mut rng = Rng::new(n as u64);

@@ -11,11 +11,13 @@ pub mod embedding;
 mod gru;
 pub mod norm;
 pub mod optimizer;
+mod pointer;
 pub mod product;
 pub mod reduce;
 
 pub use all::ALL;
 pub use gru::{gru, gru_step};
+pub use pointer::{pointer, pointer_weights};
 
 use crate::error::Result;
 use crate::gpu::Gpu;

@@ -51,11 +51,14 @@ const SHARED: &[(&str, &str)] = &[
     ("gemm_store", include_str!("../../shaders/shared/gemm_store.wgsl")),
     ("gru", include_str!("../../shaders/shared/gru.wgsl")),
     ("attention", include_str!("../../shaders/shared/attention.wgsl")),
+    ("attention_row", include_str!("../../shaders/shared/attention_row.wgsl")),
     ("attention_tile", include_str!("../../shaders/shared/attention_tile.wgsl")),
     ("attention_eight", include_str!("../../shaders/shared/attention_eight.wgsl")),
     ("attention_own_query", include_str!("../../shaders/shared/attention_own_query.wgsl")),
     ("attention_own_key", include_str!("../../shaders/shared/attention_own_key.wgsl")),
     ("attention_bins", include_str!("../../shaders/shared/attention_bins.wgsl")),
+    ("pointer", include_str!("../../shaders/shared/pointer.wgsl")),
+    ("mixture", include_str!("../../shaders/shared/mixture.wgsl")),
     ("score_key", include_str!("../../shaders/shared/score_key.wgsl")),
 ];
 

@@ -119,6 +119,6 @@ impl Model {
         let exclude = Exclusions::new(&self.gpu, exclude);
         let targets = Tensor::from_slice(&self.gpu, targets, &[targets.len()]);
         let bias = self.item_bias.as_ref();
-        ops::rank_of(&self.gpu, &states, &vectors, bias, &targets, Some(&exclude), 1).to_vec()
+        ops::rank_of(&self.gpu, &states, &vectors, bias, &targets, Some(&exclude), 1, None).to_vec()
     }
 }

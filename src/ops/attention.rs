@@ -14,11 +14,11 @@ static KEY: Kernel = kernel!("attention_backward_key");
 static KEY_SUBGROUP: Kernel = kernel!("attention_backward_key_subgroup");
 static TABLE: Kernel = kernel!("attention_backward_table");
 static SUM: Kernel = kernel!("attention_sum");
-static WEIGHTS: Kernel = kernel!("attention_weights");
+pub(super) static WEIGHTS: Kernel = kernel!("attention_weights");
 static PAD: Kernel = kernel!("attention_pad");
 
 /// Threads of the kernels that give one thread to each row, entry or column.
-const THREADS: usize = 64;
+pub(super) const THREADS: usize = 64;
 /// The sums of the table's gradient are taken in so many parts, then added.
 const PARTS: usize = 32;
 /// Workgroups that keep a processor or a GPU busy; more would only cost memory for their tables.
@@ -96,16 +96,16 @@ pub(super) fn sum_parts(parts: &Tensor) -> Tensor {
 }
 
 /// One call: sizes and options, as the kernels take them.
-struct Call {
-    batch: usize,
-    len: usize,
-    heads: usize,
-    head_dim: usize,
+pub(super) struct Call {
+    pub batch: usize,
+    pub len: usize,
+    pub heads: usize,
+    pub head_dim: usize,
     causal: bool,
     dropout: f32,
     seed: u32,
-    lengths: Tensor,
-    bias: Option<SpaceTime>,
+    pub lengths: Tensor,
+    pub bias: Option<SpaceTime>,
 }
 
 impl Call {
@@ -120,14 +120,21 @@ impl Call {
         let head_dim = width / 3 / heads;
         assert!(head_dim <= 128, "attention: heads of {head_dim}, at most 128 are possible");
         assert!((0.0..1.0).contains(&dropout), "attention: dropout is {dropout}, expected 0 <= dropout < 1");
-        lengths.expect_shape("attention: lengths", &[batch]);
+        Call { causal, ..Call::of("attention", [batch, len, heads, head_dim], lengths, bias) }
+    }
+
+    /// A causal one without dropout. `op` is who asks.
+    #[track_caller]
+    pub fn of(op: &str, sizes: [usize; 4], lengths: &Tensor, bias: Option<&SpaceTime>) -> Call {
+        let [batch, len, heads, head_dim] = sizes;
+        lengths.expect_shape(&format!("{op}: lengths"), &[batch]);
         if let Some(SpaceTime { context, table, layout }) = bias {
-            layout.expect_valid();
-            context.expect_shape("attention: context", &[batch, len, SpaceTime::WORDS]);
-            table.expect_shape("attention: table", &[heads, layout.size()]);
+            layout.expect_valid(op);
+            context.expect_shape(&format!("{op}: context"), &[batch, len, SpaceTime::WORDS]);
+            table.expect_shape(&format!("{op}: table"), &[heads, layout.size()]);
         }
         let (lengths, bias) = (lengths.clone(), bias.filter(|b| b.layout.size() > 0).cloned());
-        Call { batch, len, heads, head_dim, causal, dropout: 0.0, seed: 0, lengths, bias }
+        Call { batch, len, heads, head_dim, causal: true, dropout: 0.0, seed: 0, lengths, bias }
     }
 
     fn layout(&self) -> BiasLayout {
@@ -135,7 +142,7 @@ impl Call {
     }
 
     /// The `Params` of shared/attention.wgsl. `groups`: workgroups for each batch and head.
-    fn params(&self, groups: usize) -> [u32; 16] {
+    pub fn params(&self, groups: usize) -> [u32; 16] {
         let l = self.layout();
         let count = |n: usize| n as u32;
         [
@@ -158,7 +165,7 @@ impl Call {
         ]
     }
 
-    fn consts(&self) -> Vec<(&'static str, u32)> {
+    pub fn consts(&self) -> Vec<(&'static str, u32)> {
         vec![
             ("HEAD_DIM", self.head_dim.next_multiple_of(4) as u32),
             ("CAUSAL", self.causal.into()),
@@ -174,12 +181,12 @@ impl Call {
     }
 
     /// Context and table, or anything where there is no bias.
-    fn bias_or<'a>(&'a self, other: &'a Tensor) -> (&'a Tensor, &'a Tensor) {
+    pub fn bias_or<'a>(&'a self, other: &'a Tensor) -> (&'a Tensor, &'a Tensor) {
         self.bias.as_ref().map_or((other, other), |b| (&b.context, &b.table))
     }
 
     /// Whether eight lanes and broadcasts beat workgroup memory: on the CPU, where a barrier is a switch of coroutines.
-    fn by_subgroups(gpu: &Gpu) -> bool {
+    pub fn by_subgroups(gpu: &Gpu) -> bool {
         let info = gpu.info();
         info.software && info.subgroups && info.subgroup_min >= 8
     }
@@ -221,10 +228,7 @@ impl Call {
         let subgroups = Call::by_subgroups(gpu);
         let (rows, lanes) = if subgroups { (16, 8) } else { (THREADS, THREADS) };
         let tiles = self.len.div_ceil(rows);
-        let groups = match wants_table {
-            true => BUSY[usize::from(!gpu.info().software)].div_ceil(pairs.max(1)).clamp(1, tiles.max(1)),
-            false => tiles,
-        };
+        let groups = self.groups(gpu, tiles, wants_table);
         let bins = self.bins(gpu, groups * lanes, wants_table);
         let mut consts = self.consts();
         let buffers = [qkv, &self.lengths, context, table, stats, dy, &dqkv, &bins].map(|t| &**t);
@@ -247,14 +251,21 @@ impl Call {
         (wants_qkv.then_some(dqkv), wants_table.then(|| self.table_gradient(gpu, &bins, groups * lanes)))
     }
 
+    /// Workgroups for each batch and head: all have their own `tiles`, but few where each also needs a table.
+    pub fn groups(&self, gpu: &Gpu, tiles: usize, wants_table: bool) -> usize {
+        let busy = BUSY[usize::from(!gpu.info().software)];
+        let pairs = self.batch * self.heads;
+        if wants_table { busy.div_ceil(pairs.max(1)).clamp(1, tiles.max(1)) } else { tiles }
+    }
+
     /// Where the threads keep their shares of the table's gradient: see shared/attention_bins.wgsl.
-    fn bins(&self, gpu: &Gpu, slots: usize, wanted: bool) -> Tensor {
+    pub fn bins(&self, gpu: &Gpu, slots: usize, wanted: bool) -> Tensor {
         let l = self.layout();
         let size = self.batch * self.heads * (slots * (l.bins() - l.categories) + self.len * l.categories);
         Tensor::empty(gpu, &[if wanted { size } else { 1 }])
     }
 
-    fn table_gradient(&self, gpu: &Gpu, bins: &Tensor, slots: usize) -> Tensor {
+    pub fn table_gradient(&self, gpu: &Gpu, bins: &Tensor, slots: usize) -> Tensor {
         let l = self.layout();
         let parts = self.batch.clamp(1, PARTS);
         let sums = Tensor::empty(gpu, &[parts, self.heads, l.size()]);
@@ -268,11 +279,11 @@ impl Call {
     }
 
     /// Heads as multiples of four numbers, filled with zeros, which change no product.
-    fn pad_to_fours(&self, x: &Tensor, heads: usize) -> Tensor {
+    pub fn pad_to_fours(&self, x: &Tensor, heads: usize) -> Tensor {
         self.fit(x, heads, self.head_dim, self.head_dim.next_multiple_of(4))
     }
 
-    fn cut_from_fours(&self, x: &Tensor, heads: usize) -> Tensor {
+    pub fn cut_from_fours(&self, x: &Tensor, heads: usize) -> Tensor {
         self.fit(x, heads, self.head_dim.next_multiple_of(4), self.head_dim)
     }
 

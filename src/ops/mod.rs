@@ -22,6 +22,8 @@ mod layer_norm;
 mod linear;
 mod matmul;
 mod mean;
+mod mixture;
+mod pointer;
 mod rank_of;
 mod scale;
 mod scoring;
@@ -54,6 +56,8 @@ pub(crate) use layer_norm::layer_norm_by;
 pub use linear::{Activation, linear};
 pub use matmul::matmul;
 pub use mean::mean;
+pub use mixture::mixture;
+pub use pointer::{Pointer, pointer, pointer_weights};
 pub use scale::scale;
 pub(crate) use sum_rows::{block_of, sum_rows};
 

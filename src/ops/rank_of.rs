@@ -13,6 +13,9 @@ static TARGET: Kernel = kernel!("rank_of");
 /// the target, so a model that scores everything alike gets no credit. Equal vectors tie exactly. It does not matter
 /// whether the target itself is excluded; a target outside of `first_item..items` gets rank 0.
 ///
+/// `boost: [q]` is added to the target's score before it is compared: what the target gets from elsewhere, and the others
+/// do not.
+///
 /// # Panics
 /// When shapes disagree.
 #[track_caller]
@@ -24,24 +27,30 @@ pub fn rank_of(
     targets: &Tensor,
     exclude: Option<&Exclusions>,
     first_item: usize,
+    boost: Option<&Tensor>,
 ) -> Tensor {
     let scoring = Scoring::new("rank_of", gpu, queries, table, bias, exclude, first_item);
     let (n, _) = queries.rows();
     targets.expect_shape("rank_of: targets", &[n]);
+    if let Some(boost) = boost {
+        boost.expect_shape("rank_of: boost", &[n]);
+    }
     let (ranks, threshold) = (Tensor::zeros(gpu, &[n]), Tensor::empty(gpu, &[n]));
     let bytes = if exclude.is_some() { 4 * scoring.words() } else { 4 };
     for (start, n) in scoring.batches(n, bytes) {
         let part = |x: &Tensor| cut(x, start, n);
         let (queries, targets, threshold) = (part(queries), part(targets), part(&threshold));
-        let consts = [("BIAS", u32::from(bias.is_some()))];
+        let (boost, counts) = (boost.map(part), part(&ranks));
+        let consts = [("BIAS", u32::from(bias.is_some())), ("BOOST", u32::from(boost.is_some()))];
         for shard in scoring.shards() {
             let params = [n, shard.items, scoring.dim, shard.start, scoring.items, first_item].map(|v| v as u32);
-            let buffers: [&crate::gpu::Buffer; 5] = [&queries, &shard.table, &shard.bias, &targets, &threshold];
+            let boost = boost.as_ref().unwrap_or(&queries); // any: it is not read
+            let buffers = [&queries, &shard.table, &shard.bias, &targets, boost, &threshold, &counts].map(|t| &**t);
             gpu.dispatch(TARGET.with(&consts), params, &buffers, n.div_ceil(64));
         }
-        // The target is one of those that reach its own score: the 1 in the formula.
+        // The target is one of those that reach its own score: the 1 in the formula, unless a boost lifts it above that.
         let mask = scoring.mask(start, n, Some(&targets));
-        scoring.fold(&queries, mask.as_ref(), &Fold::Count { threshold: &threshold, counts: &part(&ranks) });
+        scoring.fold(&queries, mask.as_ref(), &Fold::Count { threshold: &threshold, counts: &counts });
     }
     ranks
 }

@@ -42,12 +42,12 @@ impl BiasLayout {
     }
 
     #[track_caller]
-    pub(crate) fn expect_valid(&self) {
+    pub(crate) fn expect_valid(&self, op: &str) {
         let knots = |what, n, unit: f32, per_octave: f32| {
-            assert!(n != 1, "attention: a bias with one {what} knot; expected none or at least two");
+            assert!(n != 1, "{op}: a bias with one {what} knot; expected none or at least two");
             assert!(
                 n == 0 || (unit > 0.0 && per_octave > 0.0),
-                "attention: {what} knots need a positive unit and knots per octave, got {unit} and {per_octave}"
+                "{op}: {what} knots need a positive unit and knots per octave, got {unit} and {per_octave}"
             );
         };
         knots("time", self.time_knots, self.time_unit_s, self.time_per_octave);

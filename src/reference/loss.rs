@@ -49,19 +49,19 @@ pub fn mean(x: &[f64], weights: Option<&[f64]>) -> f64 {
     if total == 0.0 { 0.0 } else { sum / total }
 }
 
-/// `−log(σ(−gate) · p_c + σ(gate) · Σ_j weights_j [items_j = target])` per row, where `p_c = exp(−nll)` is the target's
-/// share of the softmax over the catalogue: either an item of the catalogue or one of the user's own history. `nll, gate,
-/// targets: [rows]; weights, items: [rows, len]`. A target of `u32::MAX` is ignored and gives 0.
-/// After Merity et al. 2017, <https://arxiv.org/abs/1609.07843>
+/// `−log(σ(−gate) · exp(−nll) + σ(gate) · mass)` per row: either an item of the catalogue or one of the user's own history.
+/// `nll, gate, mass: [rows]`. After Merity et al. 2017, <https://arxiv.org/abs/1609.07843>
+pub fn mixture(nll: &[f64], gate: &[f64], mass: &[f64]) -> Vec<f64> {
+    let loss = |i: usize| -(sigmoid(-gate[i]) * (-nll[i]).exp() + sigmoid(gate[i]) * mass[i]).ln();
+    (0..nll.len()).map(loss).collect()
+}
+
+/// [`mixture`] with the masses `Σ_j weights_j [items_j = target]` of a row's own history: `nll, gate, targets: [rows];
+/// weights, items: [rows, len]`. A target of `u32::MAX` is ignored and gives 0.
 pub fn pointer_mixture(nll: &[f64], gate: &[f64], weights: &[f64], items: &[u32], targets: &[u32]) -> Vec<f64> {
     let len = items.len() / targets.len();
-    let loss = |row: usize| {
-        if targets[row] == u32::MAX {
-            return 0.0;
-        }
-        let own = row * len..(row + 1) * len;
-        let pointed: f64 = own.filter(|j| items[*j] == targets[row]).map(|j| weights[j]).sum();
-        -(sigmoid(-gate[row]) * (-nll[row]).exp() + sigmoid(gate[row]) * pointed).ln()
-    };
-    (0..targets.len()).map(loss).collect()
+    let own = |row: usize| (row * len..(row + 1) * len).filter(move |j| items[*j] == targets[row]);
+    let mass: Vec<f64> = (0..targets.len()).map(|row| own(row).map(|j| weights[j]).sum()).collect();
+    let losses = mixture(nll, gate, &mass).into_iter().zip(targets);
+    losses.map(|(loss, target)| if *target == u32::MAX { 0.0 } else { loss }).collect()
 }

@@ -8,10 +8,10 @@
 mod loss;
 mod sequence;
 
-pub use loss::{bce_with_logits, cross_entropy, mean, pointer_mixture};
+pub use loss::{bce_with_logits, cross_entropy, mean, mixture, pointer_mixture};
 pub use sequence::{
     Attention, AttentionBias, CategoryBias, Gru, PlaceBias, TimeBias, attention, attention_pool, attention_weights,
-    gru, gru_last, gru_step,
+    gru, gru_last, gru_step, pointer, pointer_weights,
 };
 
 pub fn identity(x: f64) -> f64 {
@@ -187,7 +187,7 @@ pub fn top_k(
 }
 
 /// Place of each query's target among all items by score, ties before it: 1 and the number of other items, not in
-/// `excluded[query]` and not below `first_item`, whose score is at least its own. 0 for a target that is no item.
+/// `excluded[query]` and not below `first_item`, whose score is at least its own plus `boost[query]`. 0 for a target that is no item.
 pub fn rank_of(
     queries: &[f64],
     table: &[f64],
@@ -195,6 +195,7 @@ pub fn rank_of(
     targets: &[u32],
     excluded: &[Vec<u32>],
     first_item: usize,
+    boost: Option<&[f64]>,
 ) -> Vec<u32> {
     let dim = queries.len() / targets.len();
     let items = first_item as u32..(table.len() / dim) as u32;
@@ -202,7 +203,8 @@ pub fn rank_of(
         inner(&queries[q * dim..][..dim], &table[i as usize * dim..][..dim]) + bias.map_or(0.0, |b| b[i as usize])
     };
     let rank = |(q, target): (usize, &u32)| {
-        let before = |i: &u32| i != target && !excluded[q].contains(i) && score(q, *i) >= score(q, *target);
+        let extra = boost.map_or(0.0, |b| b[q]);
+        let before = |i: &u32| i != target && !excluded[q].contains(i) && score(q, *i) >= score(q, *target) + extra;
         if items.contains(target) { 1 + items.clone().filter(before).count() as u32 } else { 0 }
     };
     targets.iter().enumerate().map(rank).collect()

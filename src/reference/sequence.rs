@@ -185,6 +185,27 @@ pub fn attention(q: &[f64], k: &[f64], v: &[f64], o: &Attention) -> Vec<f64> {
     y
 }
 
+/// What each position's attention gives to its target: `y_t = Σ_j weights_tj [items_j = targets_t]` of one head's
+/// [`attention_weights`], to `[batch, len]`. A target of `u32::MAX` gives 0.
+/// Vinyals et al. 2015, <https://arxiv.org/abs/1506.03134>
+pub fn pointer(q: &[f64], k: &[f64], items: &[u32], targets: &[u32], o: &Attention) -> Vec<f64> {
+    let len = items.len() / o.lengths.len();
+    let weights = attention_weights(q, k, o);
+    let mass = |(row, target): (usize, &u32)| -> f64 {
+        let found = |j: &usize| *target != u32::MAX && items[row / len * len + j] == *target;
+        (0..len).filter(found).map(|j| weights[row * len + j]).sum()
+    };
+    targets.iter().enumerate().map(mass).collect()
+}
+
+/// One head's [`attention_weights`] of each row's last valid query: `[batch, len]`, zeros for an empty row.
+pub fn pointer_weights(q: &[f64], k: &[f64], o: &Attention) -> Vec<f64> {
+    let weights = attention_weights(q, k, o);
+    let len = q.len() / (o.lengths.len() * o.head_dim);
+    let last = |b: usize| &weights[(b * len + (o.lengths[b] as usize).max(1) - 1) * len..][..len];
+    (0..o.lengths.len()).flat_map(last).copied().collect()
+}
+
 /// `y_t = Σ_{j ≤ t} softmax_{j ≤ t}(x_j · w) x_j` for `x: [batch, len, dim], w: [dim], lengths: [batch]`; 0 beyond the
 /// length. Pooling by attention of all that came so far.
 pub fn attention_pool(x: &[f64], w: &[f64], lengths: &[u32]) -> Vec<f64> {

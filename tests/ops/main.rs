@@ -9,6 +9,7 @@ mod embedding;
 mod gru;
 mod norm;
 mod optimizer;
+mod pointer;
 mod product;
 mod rank_of;
 mod reduce;

@@ -10,6 +10,7 @@ const PLAIN: Catalogue = Catalogue {
     k: 0,
     first_item: 0,
     bias: false,
+    boost: false,
     excluded: Excluded::Nothing,
     distinct: 1 << 20,
 };
@@ -23,6 +24,7 @@ fn shapes() {
         let excluded = Excluded::Some;
         assert_ok(rank_of(gpu(), Catalogue { queries, items, dim, bias: true, first_item: 1, excluded, ..PLAIN }));
         assert_ok(rank_of(gpu(), Catalogue { queries, items, dim, excluded: Excluded::All, ..PLAIN }));
+        assert_ok(rank_of(gpu(), Catalogue { queries, items, dim, boost: true, excluded, ..PLAIN }));
         assert_ok(rank_of(gpu(), Catalogue { queries, items, dim, distinct: 3, excluded, ..PLAIN }));
     }
 }
@@ -34,6 +36,7 @@ fn tables_beyond_one_binding() {
     for items in [511, 512, 513, 1503] {
         let shape = Catalogue { queries: 200, items, bias: true, excluded: Excluded::Some, ..PLAIN };
         assert_ok(rank_of(&small, shape));
+        assert_ok(rank_of(&small, Catalogue { boost: true, ..shape }));
         assert_ok(rank_of(&small, Catalogue { first_item: 400, distinct: 20, ..shape }));
     }
 }
@@ -51,7 +54,7 @@ fn equal_vectors_tie_exactly() {
         let place = |kind: usize| {
             let targets: Vec<u32> = (0..queries).map(|q| (kind + kinds * (7 * q % 300)) as u32).collect();
             let targets = Tensor::from_slice(gpu(), &targets, &[queries]);
-            ops::rank_of(gpu(), &x, &table, None, &targets, None, 0).to_vec::<u32>().unwrap()
+            ops::rank_of(gpu(), &x, &table, None, &targets, None, 0, None).to_vec::<u32>().unwrap()
         };
         let copies = |kind: usize| (items - kind).div_ceil(kinds) as u32;
         let ranks: Vec<Vec<u32>> = (0..kinds).map(place).collect();
@@ -73,6 +76,8 @@ fn equal_vectors_tie_exactly() {
 fn broken_kernels_are_noticed() {
     let target = broken("rank_of", "k < params.dim", "k + 1u < params.dim");
     assert_noticed(rank_of(&target, PLAIN));
+    let own = broken("rank_of", "score < boosted", "false");
+    assert_noticed(rank_of(&own, Catalogue { boost: true, ..PLAIN }));
     let lanes = gpu().info().software && gpu().info().subgroups;
     let strict = match lanes {
         true => broken("top_k_lanes", "scores >= vec4(threshold", "scores > vec4(threshold"),

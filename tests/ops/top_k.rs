@@ -10,6 +10,7 @@ const PLAIN: Catalogue = Catalogue {
     k: 10,
     first_item: 0,
     bias: false,
+    boost: false,
     excluded: Excluded::Nothing,
     distinct: 1 << 20,
 };

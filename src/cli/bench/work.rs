@@ -2,7 +2,7 @@
 
 use desirepath::check::Rng;
 use desirepath::ops::{
-    self, Activation, AdamW, Attention, BiasLayout, CrossEntropy, GruWeights, Ids, Moment, SpaceTime,
+    self, Activation, AdamW, Attention, BiasLayout, CrossEntropy, GruWeights, Ids, Moment, Pointer, SpaceTime,
 };
 use desirepath::{Gpu, Tape, Tensor};
 
@@ -99,6 +99,13 @@ pub const CASES: &[Case] = &[
     case("attention_weights", "attention-weights-128x50x64", |g| attention_weights(g, [128, 50, 64])),
     case("attention_pool", "attention-pool-16x20x64", |g| attention_pool(g, [16, 20, 64])),
     case("attention_pool", "attention-pool-128x50x64", |g| attention_pool(g, [128, 50, 64])),
+    case("pointer", "pointer-32x100x64", |g| pointer(g, [32, 100, 64], false)),
+    case("pointer", "pointer-32x200x64", |g| pointer(g, [32, 200, 64], false)),
+    case("pointer", "pointer-biased-32x200x64", |g| pointer(g, [32, 200, 64], true)),
+    case("pointer_weights", "pointer-weights-1x200x64", |g| pointer_weights(g, [1, 200, 64])),
+    case("pointer_weights", "pointer-weights-128x200x64", |g| pointer_weights(g, [128, 200, 64])),
+    case("mixture", "mixture-6k", |g| mixture(g, 6400)),
+    case("mixture", "mixture-1m", |g| mixture(g, 1 << 20)),
     case("cross_entropy", "cross-entropy-640x3417", |g| cross_entropy(g, 640, 3417)),
     case("cross_entropy", "cross-entropy-6400x3417", |g| cross_entropy(g, 6400, 3417)),
     case("cross_entropy", "cross-entropy-6400x54542", |g| cross_entropy(g, 6400, 54_542)),
@@ -286,6 +293,31 @@ fn attention_pool(gpu: &Gpu, [batch, len, dim]: [usize; 3]) -> Work {
     Work::new([5 * n, 15 * n], [2 * n, 5 * n], op).with_gradient()
 }
 
+/// One product forward and four backward, over the pairs that are not masked. Each event has one of five items.
+fn pointer(gpu: &Gpu, [batch, len, dim]: [usize; 3], biased: bool) -> Work {
+    let (qk, lengths, n) = (random(gpu, &[batch, len, 2 * dim]), all_of(gpu, batch, len), batch * len);
+    let ids = below(gpu, 2 * n, 5);
+    let [items, targets] = [0, n].map(|start| ids.row_range(start, n).reshape(&[batch, len]));
+    let bias = biased.then(|| space_time(gpu, [batch, len, 1]));
+    let product = batch * len * (len + 1) / 2 * 2 * dim;
+    let op = move |tape: &mut Tape| {
+        ops::pointer(tape, &qk, &items, &targets, &Pointer { lengths: &lengths, bias: bias.as_ref() })
+    };
+    Work::new([product, 5 * product], [2 * n * dim + 3 * n, 6 * n * dim + 7 * n], op).with_gradient()
+}
+
+fn pointer_weights(gpu: &Gpu, [batch, len, dim]: [usize; 3]) -> Work {
+    let (qk, lengths) = (random(gpu, &[batch, len, 2 * dim]), all_of(gpu, batch, len));
+    let op = move |_: &mut Tape| ops::pointer_weights(qk.gpu(), &qk, &Pointer { lengths: &lengths, bias: None });
+    Work::new([2 * batch * len * dim; 2], [batch * len * (dim + 1); 2], op)
+}
+
+fn mixture(gpu: &Gpu, n: usize) -> Work {
+    let (nll, gate) = (Tensor::full(gpu, &[n], 3.0).parameter(), random(gpu, &[n]));
+    let mass = Tensor::full(gpu, &[n], 0.1).parameter();
+    Work::new([16 * n, 40 * n], [4 * n, 11 * n], move |tape| ops::mixture(tape, &nll, &gate, &mass)).with_gradient()
+}
+
 fn cross_entropy(gpu: &Gpu, rows: usize, items: usize) -> Work {
     let (x, table, targets) = (random(gpu, &[rows, 64]), random(gpu, &[items, 64]), below(gpu, rows, items));
     let (flops, numbers) = (2 * rows * items * 64, (rows + items) * 64);
@@ -301,7 +333,7 @@ fn top_k(gpu: &Gpu, queries: usize, items: usize) -> Work {
 
 fn rank_of(gpu: &Gpu, queries: usize, items: usize) -> Work {
     let (x, table, targets) = (random(gpu, &[queries, 64]), random(gpu, &[items, 64]), below(gpu, queries, items));
-    let op = move |_: &mut Tape| ops::rank_of(x.gpu(), &x, &table, None, &targets, None, 0);
+    let op = move |_: &mut Tape| ops::rank_of(x.gpu(), &x, &table, None, &targets, None, 0, None);
     Work::new([2 * queries * items * 64; 2], [(queries + items) * 64; 2], op)
 }
 

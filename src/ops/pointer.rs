@@ -1,0 +1,118 @@
+use super::attention::{Call, THREADS, WEIGHTS};
+use super::spacetime::SpaceTime;
+use crate::gpu::{Gpu, Kernel};
+use crate::kernel;
+use crate::tape::Tape;
+use crate::tensor::Tensor;
+
+static FORWARD: Kernel = kernel!("pointer");
+static QUERY: Kernel = kernel!("pointer_backward_query");
+static KEY: Kernel = kernel!("pointer_backward_key");
+
+/// Where a [`pointer`] may look, and what else it goes by.
+#[derive(Debug, Clone, Copy)]
+pub struct Pointer<'a> {
+    /// `u32 [batch]`: rows are left-aligned, positions `0..length` are valid.
+    pub lengths: &'a Tensor,
+    /// Its table is `[1, layout.size()]`.
+    pub bias: Option<&'a SpaceTime>,
+}
+
+/// The share of attention that falls on one item: `y_t = Σ_{j ≤ t} softmax_j(q_t · k_j / √dim + bias_tj) [items_j =
+/// targets_t]`. `qk: [batch, len, 2 · dim]` holds the queries and keys of one head, `items, targets: u32 [batch, len]`;
+/// `y: [batch, len]`. Rows behind the length, and those whose target is [`IGNORE`](super::IGNORE), give 0 and no gradient.
+///
+/// With [`mixture`](super::mixture) it is a pointer into a user's own history: Vinyals et al. 2015,
+/// <https://arxiv.org/abs/1506.03134>, Merity et al. 2017, <https://arxiv.org/abs/1609.07843>. Nothing of size `[len, len]`
+/// is stored: the softmax runs along, and the gradient computes probabilities anew. The same bits in every run.
+///
+/// # Panics
+/// When shapes do not fit each other, `dim` is above 256, or the layout of the bias has a single knot.
+#[track_caller]
+pub fn pointer(tape: &mut Tape, qk: &Tensor, items: &Tensor, targets: &Tensor, options: &Pointer) -> Tensor {
+    let call = new_call("pointer", qk, options);
+    items.expect_shape("pointer: items", &[call.batch, call.len]);
+    targets.expect_shape("pointer: targets", &[call.batch, call.len]);
+    let gpu = qk.gpu();
+    let padded = call.pad_to_fours(qk, 2);
+    let y = Tensor::empty(gpu, &[call.batch, call.len]);
+    // For the gradient, four words for each event: see shared/pointer.wgsl.
+    let kept = Tensor::empty(gpu, &[call.batch, call.len, 4]);
+    let (context, table) = call.bias_or(&padded);
+    let buffers = [&padded, &call.lengths, context, table, items, targets, &y, &kept].map(|t| &**t);
+    let groups = call.batch * call.len.div_ceil(THREADS);
+    gpu.dispatch(FORWARD.with(&tiled(&call, &[])), call.params(0), &buffers, groups);
+    let mut inputs = vec![qk];
+    inputs.extend(options.bias.map(|b| &b.table));
+    let qk = qk.clone();
+    tape.record(&y, &inputs, move |gpu, grads, dy| {
+        let table = call.bias.as_ref().map(|b| b.table.clone()).filter(|t| grads.wants(t));
+        let (dqk, dtable) = backward(&call, gpu, [&padded, &kept, dy], grads.wants(&qk), table.is_some());
+        if let Some(dqk) = dqk {
+            grads.add(&qk, call.cut_from_fours(&dqk, 2));
+        }
+        if let (Some(table), Some(dtable)) = (table, dtable) {
+            grads.add(&table, dtable);
+        }
+    });
+    y
+}
+
+/// The shares with which each row's last valid query looks at the events: `[batch, len]`, zeros where there are none.
+/// They are those of [`pointer`], for serving: what an item gets is the sum over its events.
+///
+/// # Panics
+/// As [`pointer`].
+#[track_caller]
+pub fn pointer_weights(gpu: &Gpu, qk: &Tensor, options: &Pointer) -> Tensor {
+    let call = new_call("pointer_weights", qk, options);
+    let padded = call.pad_to_fours(qk, 2);
+    let weights = Tensor::empty(gpu, &[call.batch, call.len]);
+    let (context, table) = call.bias_or(&padded);
+    let buffers = [&padded, &call.lengths, context, table, &weights].map(|t| &**t);
+    let mut consts = call.consts();
+    consts.push(("ROWS", 2));
+    gpu.dispatch(WEIGHTS.with(&consts), call.params(0), &buffers, call.batch);
+    weights
+}
+
+#[track_caller]
+fn new_call(op: &str, qk: &Tensor, options: &Pointer) -> Call {
+    let &[batch, len, width] = qk.shape() else {
+        panic!("{op}: qk: expected [batch, len, 2 * dim], got {:?}", qk.shape())
+    };
+    assert!(width > 0 && width.is_multiple_of(2), "{op}: qk: a width of {width} is not twice a dimension");
+    assert!(width <= 512, "{op}: {} dimensions, at most 256 are possible", width / 2);
+    Call::of(op, [batch, len, 1, width / 2], options.lengths, options.bias)
+}
+
+/// The constants of a kernel that holds a tile in workgroup memory: 8 KiB of rows.
+fn tiled(call: &Call, more: &[(&'static str, u32)]) -> Vec<(&'static str, u32)> {
+    let mut consts = call.consts();
+    consts.push(("TILE", (2048 / call.head_dim.next_multiple_of(4) / 4 * 4).min(32) as u32));
+    consts.extend(more);
+    consts
+}
+
+/// The gradients of the padded input and of the bias table.
+fn backward(
+    call: &Call,
+    gpu: &Gpu,
+    [qk, kept, dy]: [&Tensor; 3],
+    wants_qk: bool,
+    wants_table: bool,
+) -> (Option<Tensor>, Option<Tensor>) {
+    let dqk = Tensor::empty(gpu, qk.shape());
+    let (context, table) = call.bias_or(qk);
+    let (rows, lanes) = (THREADS, THREADS);
+    let tiles = call.len.div_ceil(rows);
+    let groups = call.groups(gpu, tiles, wants_table);
+    let bins = call.bins(gpu, groups * lanes, wants_table);
+    let buffers = [qk, &call.lengths, context, table, kept, dy, &dqk, &bins].map(|t| &**t);
+    let query_consts = tiled(call, &[("TABLE", wants_table.into())]);
+    gpu.dispatch(QUERY.with(&query_consts), call.params(groups), &buffers, call.batch * groups);
+    if wants_qk {
+        gpu.dispatch(KEY.with(&tiled(call, &[])), call.params(0), &buffers[..7], call.batch * tiles);
+    }
+    (wants_qk.then_some(dqk), wants_table.then(|| call.table_gradient(gpu, &bins, groups * lanes)))
+}
