@@ -101,18 +101,6 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
     write(j1, length, (rows + j1) * 3u * dim + dim + head * HD4, dim, &dk1, &dv1);
 }
 
-// The values of the eight lanes, to all.
-fn spread(x: f32) -> Eight {
-    return Eight(vec4(subgroupBroadcast(x, 0u), subgroupBroadcast(x, 1u),
-                      subgroupBroadcast(x, 2u), subgroupBroadcast(x, 3u)),
-                 vec4(subgroupBroadcast(x, 4u), subgroupBroadcast(x, 5u),
-                      subgroupBroadcast(x, 6u), subgroupBroadcast(x, 7u)));
-}
-
-fn chance(s: Eight, lse: Eight) -> Eight {
-    return Eight(exp(s.lo - lse.lo), exp(s.hi - lse.hi));
-}
-
 fn write(j: u32, length: u32, at: u32, dim: u32, dk: ptr<function, Row>, dv: ptr<function, Row>) {
     if (j < params.len) {
         let valid = j < length;

@@ -15,6 +15,7 @@
 @group(0) @binding(6) var<storage, read> dy: array<vec4<f32>>;         // [batch, len, dim]
 @group(0) @binding(7) var<storage, read_write> dqkv: array<vec4<f32>>; // [batch, len, 3 * dim]: the queries' third
 // include: attention_bins
+// include: attention_bins_eight
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -114,19 +115,6 @@ fn slope(s: Eight, t: Eight, lse: f32, delta: f32, valid: bool) -> Eight {
     let lo = exp(s.lo - lse) * (t.lo - delta);
     let hi = exp(s.hi - lse) * (t.hi - delta);
     return Eight(select(vec4(0.0), lo, valid), select(vec4(0.0), hi, valid));
-}
-
-fn add_all(own: u32, row: u32, i: u32, j: u32, e: Event, others: Events, ds: Eight, valid: bool) {
-    if (valid) {
-        add_bins(own, row, i, j, e, others.e0, ds.lo.x);
-        add_bins(own, row, i, j + 1u, e, others.e1, ds.lo.y);
-        add_bins(own, row, i, j + 2u, e, others.e2, ds.lo.z);
-        add_bins(own, row, i, j + 3u, e, others.e3, ds.lo.w);
-        add_bins(own, row, i, j + 4u, e, others.e4, ds.hi.x);
-        add_bins(own, row, i, j + 5u, e, others.e5, ds.hi.y);
-        add_bins(own, row, i, j + 6u, e, others.e6, ds.hi.z);
-        add_bins(own, row, i, j + 7u, e, others.e7, ds.hi.w);
-    }
 }
 
 fn write(i: u32, at: u32, dq: ptr<function, Row>) {

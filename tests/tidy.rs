@@ -48,7 +48,8 @@ const COMPOSED: &[(&str, &str)] = &[("adamw_all", "adamw for each parameter")];
 /// Ops whose shader has the name of what they share.
 const SHADER_OF: &[(&str, &str)] = &[("linear", "gemm"), ("matmul", "gemm"), ("pointer_weights", "attention_weights")];
 /// Ops that live in the file of a larger one, whose types they take.
-const FILE_OF: &[(&str, &str)] = &[("gru_step", "gru"), ("attention_weights", "attention"), ("pointer_weights", "pointer")];
+const FILE_OF: &[(&str, &str)] =
+    &[("gru_step", "gru"), ("attention_weights", "attention"), ("pointer_weights", "pointer")];
 
 fn other_or_own<'a>(list: &[(&str, &'a str)], op: &'a str) -> &'a str {
     list.iter().find(|(name, _)| *name == op).map_or(op, |(_, other)| other)

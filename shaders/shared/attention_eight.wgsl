@@ -63,6 +63,18 @@ fn times(a: Eight, b: Eight) -> Eight {
     return Eight(a.lo * b.lo, a.hi * b.hi);
 }
 
+// The values of the eight lanes, to all.
+fn spread(x: f32) -> Eight {
+    return Eight(vec4(subgroupBroadcast(x, 0u), subgroupBroadcast(x, 1u),
+                      subgroupBroadcast(x, 2u), subgroupBroadcast(x, 3u)),
+                 vec4(subgroupBroadcast(x, 4u), subgroupBroadcast(x, 5u),
+                      subgroupBroadcast(x, 6u), subgroupBroadcast(x, 7u)));
+}
+
+fn chance(s: Eight, lse: Eight) -> Eight {
+    return Eight(exp(s.lo - lse.lo), exp(s.hi - lse.hi));
+}
+
 // What follows asks the kernel, by `sees`, `keep_at` and `bias_at`, which of (own, other) is the query.
 
 // Scores of pairs that may not see each other become MASKED.

@@ -31,9 +31,8 @@ pub fn pointer(gpu: &Gpu, case: &Attention) -> Result<Vec<Report>> {
     }
     let [device_items, device_targets] =
         [&items, &targets].map(|ids| Tensor::from_slice(gpu, ids, &[case.batch, case.len]));
-    let reference = |x: &[Vec<f64>]| {
-        setting.by_definition::<2, _>(x, |q, k, o| reference::pointer(q, k, &items, &targets, o))
-    };
+    let reference =
+        |x: &[Vec<f64>]| setting.by_definition::<2, _>(x, |q, k, o| reference::pointer(q, k, &items, &targets, o));
     let check = Check {
         op: "pointer",
         shape: format!("{case:?}"),

@@ -57,7 +57,9 @@ const SHARED: &[(&str, &str)] = &[
     ("attention_own_query", include_str!("../../shaders/shared/attention_own_query.wgsl")),
     ("attention_own_key", include_str!("../../shaders/shared/attention_own_key.wgsl")),
     ("attention_bins", include_str!("../../shaders/shared/attention_bins.wgsl")),
+    ("attention_bins_eight", include_str!("../../shaders/shared/attention_bins_eight.wgsl")),
     ("pointer", include_str!("../../shaders/shared/pointer.wgsl")),
+    ("pointer_eight", include_str!("../../shaders/shared/pointer_eight.wgsl")),
     ("mixture", include_str!("../../shaders/shared/mixture.wgsl")),
     ("score_key", include_str!("../../shaders/shared/score_key.wgsl")),
 ];

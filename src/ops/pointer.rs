@@ -6,8 +6,11 @@ use crate::tape::Tape;
 use crate::tensor::Tensor;
 
 static FORWARD: Kernel = kernel!("pointer");
+static FORWARD_SUBGROUP: Kernel = kernel!("pointer_subgroup");
 static QUERY: Kernel = kernel!("pointer_backward_query");
+static QUERY_SUBGROUP: Kernel = kernel!("pointer_backward_query_subgroup");
 static KEY: Kernel = kernel!("pointer_backward_key");
+static KEY_SUBGROUP: Kernel = kernel!("pointer_backward_key_subgroup");
 
 /// Where a [`pointer`] may look, and what else it goes by.
 #[derive(Debug, Clone, Copy)]
@@ -40,8 +43,11 @@ pub fn pointer(tape: &mut Tape, qk: &Tensor, items: &Tensor, targets: &Tensor, o
     let kept = Tensor::empty(gpu, &[call.batch, call.len, 4]);
     let (context, table) = call.bias_or(&padded);
     let buffers = [&padded, &call.lengths, context, table, items, targets, &y, &kept].map(|t| &**t);
-    let groups = call.batch * call.len.div_ceil(THREADS);
-    gpu.dispatch(FORWARD.with(&tiled(&call, &[])), call.params(0), &buffers, groups);
+    let groups = |rows| call.batch * call.len.div_ceil(rows);
+    match Call::by_subgroups(gpu) {
+        true => gpu.dispatch(FORWARD_SUBGROUP.with(&call.consts()), call.params(0), &buffers, groups(16)),
+        false => gpu.dispatch(FORWARD.with(&tiled(&call)), call.params(0), &buffers, groups(THREADS)),
+    }
     let mut inputs = vec![qk];
     inputs.extend(options.bias.map(|b| &b.table));
     let qk = qk.clone();
@@ -87,10 +93,9 @@ fn new_call(op: &str, qk: &Tensor, options: &Pointer) -> Call {
 }
 
 /// The constants of a kernel that holds a tile in workgroup memory: 8 KiB of rows.
-fn tiled(call: &Call, more: &[(&'static str, u32)]) -> Vec<(&'static str, u32)> {
+fn tiled(call: &Call) -> Vec<(&'static str, u32)> {
     let mut consts = call.consts();
     consts.push(("TILE", (2048 / call.head_dim.next_multiple_of(4) / 4 * 4).min(32) as u32));
-    consts.extend(more);
     consts
 }
 
@@ -104,15 +109,20 @@ fn backward(
 ) -> (Option<Tensor>, Option<Tensor>) {
     let dqk = Tensor::empty(gpu, qk.shape());
     let (context, table) = call.bias_or(qk);
-    let (rows, lanes) = (THREADS, THREADS);
+    let subgroups = Call::by_subgroups(gpu);
+    let (query, key, rows, lanes) = match subgroups {
+        true => (&QUERY_SUBGROUP, &KEY_SUBGROUP, 16, 8),
+        false => (&QUERY, &KEY, THREADS, THREADS),
+    };
     let tiles = call.len.div_ceil(rows);
     let groups = call.groups(gpu, tiles, wants_table);
     let bins = call.bins(gpu, groups * lanes, wants_table);
     let buffers = [qk, &call.lengths, context, table, kept, dy, &dqk, &bins].map(|t| &**t);
-    let query_consts = tiled(call, &[("TABLE", wants_table.into())]);
-    gpu.dispatch(QUERY.with(&query_consts), call.params(groups), &buffers, call.batch * groups);
+    let mut consts = if subgroups { call.consts() } else { tiled(call) };
     if wants_qk {
-        gpu.dispatch(KEY.with(&tiled(call, &[])), call.params(0), &buffers[..7], call.batch * tiles);
+        gpu.dispatch(key.with(&consts), call.params(0), &buffers[..7], call.batch * tiles);
     }
+    consts.push(("TABLE", wants_table.into()));
+    gpu.dispatch(query.with(&consts), call.params(groups), &buffers, call.batch * groups);
     (wants_qk.then_some(dqk), wants_table.then(|| call.table_gradient(gpu, &bins, groups * lanes)))
 }

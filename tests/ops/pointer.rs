@@ -122,15 +122,25 @@ fn too_many_dimensions_are_named() {
 #[test]
 fn broken_pointers_are_noticed() {
     let case = plain(5, 40, 8);
-    // A missing barrier may go unnoticed where groups run one thread after the other, so a tile is misread instead.
-    let breaks: &[(&str, &str, &str, Attention)] = &[
-        ("pointer", "hit = hit * shrink", "hit = hit", case),
-        ("pointer", "tile_items[t + 1u]", "tile_items[t]", case),
-        ("pointer_backward_query", "- mass_of(row)", "", case),
-        ("pointer_backward_query", "add_bins(own, kinds, i, j,", "add_bins(own, kinds, i, j + 1u,", case.biased()),
-        ("pointer_backward_key", "item == row.y", "true", case),
-        ("pointer_backward_key", "s += bias(0u, i, j,", "s += bias(0u, i, j + 1u,", case.biased()),
-    ];
+    let breaks: &[(&str, &str, &str, Attention)] = match by_subgroups() {
+        true => &[
+            ("pointer_subgroup", "run.hit * shrink", "run.hit", case),
+            ("pointer_subgroup", "i1, j, length), ids, wanted1", "i1, j, length), ids, wanted0", case),
+            ("pointer_backward_query_subgroup", "(found.hi - mass_of(row))", "found.hi", case),
+            ("pointer_backward_query_subgroup", "add_all(own, kinds1, i1", "add_all(own, kinds0, i1", case.biased()),
+            ("pointer_backward_key_subgroup", "matches(wanted, item1)", "matches(wanted, item0)", case),
+            ("pointer_backward_key_subgroup", "biases(0u, j1, i, e1", "biases(0u, j0, i, e1", case.biased()),
+        ],
+        // A missing barrier may go unnoticed where groups run one thread after the other, so a tile is misread instead.
+        false => &[
+            ("pointer", "hit = hit * shrink", "hit = hit", case),
+            ("pointer", "tile_items[t + 1u]", "tile_items[t]", case),
+            ("pointer_backward_query", "- mass_of(row)", "", case),
+            ("pointer_backward_query", "add_bins(own, kinds, i, j,", "add_bins(own, kinds, i, j + 1u,", case.biased()),
+            ("pointer_backward_key", "item == row.y", "true", case),
+            ("pointer_backward_key", "s += bias(0u, i, j,", "s += bias(0u, i, j + 1u,", case.biased()),
+        ],
+    };
     for (kernel, from, to, case) in breaks {
         assert_noticed(pointer(&broken(kernel, from, to), case));
     }
