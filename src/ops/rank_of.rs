@@ -19,6 +19,7 @@ static TARGET: Kernel = kernel!("rank_of");
 /// # Panics
 /// When shapes disagree.
 #[track_caller]
+#[allow(clippy::too_many_arguments)] // top_k's, a target and its boost
 pub fn rank_of(
     gpu: &Gpu,
     queries: &Tensor,
