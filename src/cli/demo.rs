@@ -88,7 +88,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         time_bias,
         place_bias,
         people: chosen.iter().map(|c| pictures::person(&city, model, c)).collect::<Result<_>>()?,
-        map: pictures::map(&city, model, &chosen[0])?,
+        map: pictures::map(&city, model, chosen[0])?,
     };
     let page = args.out.join("index.html");
     write(&page, &page::render(&report))?;
