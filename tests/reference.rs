@@ -195,9 +195,11 @@ fn cross_entropy_with_smoothing_and_padding() {
     let golden = Golden::open("cross_entropy");
     let (targets, smoothing) = (golden.ids("targets"), golden.number("smoothing"));
     assert!(targets.contains(&u32::MAX));
-    let f = |x: &[Vec<f64>]| cross_entropy(&x[0], &x[1], Some(&x[2]), &targets, smoothing, 1);
+    let f = |x: &[Vec<f64>]| cross_entropy(&x[0], &x[1], Some(&x[2]), &targets, smoothing, 1, &|_, _| false);
     golden.compare(&["x", "table", "bias"], &["y"], &f);
-    close("even", &cross_entropy(&[0.0], &[1.0; 4], None, &[2], 0.3, 0), &[4f64.ln()], 1e-12);
+    close("even", &cross_entropy(&[0.0], &[1.0; 4], None, &[2], 0.3, 0, &|_, _| false), &[4f64.ln()], 1e-12);
+    let masked = |_: usize, item: usize| item != 0; // the target 2 stays all the same
+    close("two of four", &cross_entropy(&[0.0], &[1.0; 4], None, &[2], 0.0, 0, &masked), &[2f64.ln()], 1e-12);
 }
 
 #[test]

@@ -32,6 +32,9 @@ pub const ALL: &[(&str, Run)] = &[
     ("pointer_weights", |gpu| super::pointer_weights(gpu, &Attention { heads: 1, ..biased() })),
     ("mixture", |gpu| elementwise::mixture(gpu, 257)),
     ("cross_entropy", |gpu| catalogue::cross_entropy(gpu, [23, 101, 20], true, smoothed())),
+    ("cross_entropy masked", |gpu| {
+        catalogue::cross_entropy_masked(gpu, [23, 101, 20], CrossEntropy { smoothing: 0.0, ..smoothed() })
+    }),
     ("top_k", |gpu| catalogue::top_k(gpu, CATALOGUE)),
     ("rank_of", |gpu| catalogue::rank_of(gpu, CATALOGUE)),
     ("clip_grad_norm", |gpu| optimizer::clip_grad_norm(gpu, &[1, 1000, 67])),
@@ -59,6 +62,6 @@ fn dropping() -> Attention {
     Attention { dropout: 0.1, ..biased() }
 }
 
-fn smoothed() -> CrossEntropy {
+fn smoothed() -> CrossEntropy<'static> {
     CrossEntropy { smoothing: 0.1, first_item: 1, ..CrossEntropy::default() }
 }

@@ -3,7 +3,7 @@
 use super::{Check, Input, Report, Rng, floats, relative_error, upload};
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::ops::{self, CrossEntropy, Exclusions};
+use crate::ops::{self, CrossEntropy, Exclusions, Masked};
 use crate::reference;
 use crate::tape::Tape;
 use crate::tensor::Tensor;
@@ -125,29 +125,71 @@ pub fn rank_of(gpu: &Gpu, shape: Catalogue) -> Result<Vec<Report>> {
 /// Loss and gradients; a fifth of the rows is ignored.
 pub fn cross_entropy(
     gpu: &Gpu,
+    shape: [usize; 3],
+    with_bias: bool,
+    options: CrossEntropy<'static>,
+) -> Result<Vec<Report>> {
+    losses(gpu, shape, with_bias, options, &[], &vec![[0, 0]; shape[0]])
+}
+
+/// The same with items that some rows leave out: spans of all lengths that overlap, with repeats, with items below the
+/// first one and beyond the last, and in every third row with the target itself.
+pub fn cross_entropy_masked(gpu: &Gpu, shape: [usize; 3], options: CrossEntropy<'static>) -> Result<Vec<Report>> {
+    let [rows, items, _] = shape;
+    let mut rng = Rng::new((rows + items) as u64);
+    let mut ids: Vec<u32> = (0..items / 2 + 20).map(|_| rng.below(items + 3) as u32).collect();
+    let spans = (0..rows).map(|r| {
+        let start = rng.below(ids.len());
+        let end = start + rng.below(ids.len() - start + 1);
+        if r % 3 == 0 && end > start {
+            ids[start] = target(options.first_item, items, r).unwrap_or(0);
+        }
+        [start as u32, end as u32]
+    });
+    let spans: Vec<[u32; 2]> = spans.collect();
+    losses(gpu, shape, true, options, &ids, &spans)
+}
+
+/// The target of a row, as if by chance; `None` where it is ignored.
+fn target(first_item: usize, items: usize, row: usize) -> Option<u32> {
+    (row % 5 != 4).then(|| (first_item + row * 7919 % (items - first_item)) as u32)
+}
+
+fn losses(
+    gpu: &Gpu,
     [rows, items, dim]: [usize; 3],
     with_bias: bool,
-    options: CrossEntropy,
+    options: CrossEntropy<'static>,
+    ids: &[u32],
+    spans: &[[u32; 2]],
 ) -> Result<Vec<Report>> {
     let mut rng = Rng::new((rows * 31 + items * 7 + dim) as u64);
     let CrossEntropy { smoothing, first_item, .. } = options;
-    let targets: Vec<u32> = (0..rows)
-        .map(|r| if r % 5 == 4 { ops::IGNORE } else { (first_item + rng.below(items - first_item)) as u32 })
-        .collect();
+    let targets: Vec<u32> = (0..rows).map(|r| target(first_item, items, r).unwrap_or(ops::IGNORE)).collect();
     let mut inputs =
         vec![Input::random(&mut rng, "x", &[rows, dim], 2.0), Input::random(&mut rng, "table", &[items, dim], 1.0)];
     if with_bias {
         inputs.push(Input::random(&mut rng, "bias", &[items], 1.0));
     }
-    let ids = Tensor::from_slice(gpu, &targets, &[rows]);
+    let masked = (!ids.is_empty()).then(|| Masked::new(gpu, ids, spans));
+    let options = CrossEntropy { masked: masked.as_ref(), ..options };
+    let labels = Tensor::from_slice(gpu, &targets, &[rows]);
+    let is_masked = |row: usize, item: usize| {
+        let [start, end] = spans[row].map(|v| v as usize);
+        ids[start..end].contains(&(item as u32))
+    };
     let reference = |x: &[Vec<f64>]| {
         let bias = x.get(2).map(Vec::as_slice);
-        reference::cross_entropy(&x[0], &x[1], bias, &targets, f64::from(smoothing), first_item)
+        reference::cross_entropy(&x[0], &x[1], bias, &targets, f64::from(smoothing), first_item, &is_masked)
     };
-    let device = |tape: &mut Tape, x: &[Tensor]| ops::cross_entropy(tape, &x[0], &x[1], x.get(2), &ids, &options);
+    let device = |tape: &mut Tape, x: &[Tensor]| ops::cross_entropy(tape, &x[0], &x[1], x.get(2), &labels, &options);
     let check = Check {
         op: "cross_entropy",
-        shape: format!("[{rows}, {items}, {dim}] bias {with_bias} {options:?}"),
+        shape: format!(
+            "[{rows}, {items}, {dim}] bias {with_bias} smoothing {smoothing} from {first_item} within {} bytes, {} masked",
+            options.budget_bytes,
+            spans.iter().map(|s| s[1] - s[0]).sum::<u32>()
+        ),
         inputs,
         reference: &reference,
         device: &device,

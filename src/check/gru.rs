@@ -78,5 +78,5 @@ pub fn gru_step(gpu: &Gpu, [batch, inputs, dim]: [usize; 3]) -> Result<Vec<Repor
         tolerance: 1e-5,
         gradient_tolerance: 0.0,
     }
-    .run(gpu)
+    .value(gpu)
 }

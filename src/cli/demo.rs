@@ -1,4 +1,4 @@
-use super::{Common, evaluate::judge, train::train_with_bar};
+use super::{Common, evaluate::judge, today, train::train_with_bar};
 use desirepath::data::city::{City, CityOptions};
 use desirepath::eval::metrics::{Measure, Metrics, Paired, paired};
 use desirepath::eval::optimum::{Knows, optimum};
@@ -9,7 +9,7 @@ use desirepath::{Error, Gpu, Result};
 use page::{Curve, Epoch, Facts, Measured, Report, Role, Score};
 use serde_json::json;
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 mod page;
 mod pictures;
@@ -88,7 +88,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         time_bias,
         place_bias,
         people: chosen.iter().map(|c| pictures::person(&city, model, c)).collect::<Result<_>>()?,
-        map: pictures::map(&city, model, &chosen[0])?,
+        map: pictures::map(&city, model, chosen[0])?,
     };
     let page = args.out.join("index.html");
     write(&page, &page::render(&report))?;
@@ -175,27 +175,6 @@ fn as_json(report: &Report, gain: &Paired, page: &Path) -> serde_json::Value {
         "scores": report.scores.iter().map(score).collect::<serde_json::Map<_, _>>(),
         "gain_hr@10": gain, "page": page,
     })
-}
-
-/// The date in UTC, `YYYY-MM-DD`.
-fn today() -> String {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let (mut year, mut day) = (1970, seconds / 86_400);
-    let leap = |y: u64| y.is_multiple_of(4) && (!y.is_multiple_of(100) || y.is_multiple_of(400));
-    while day >= 365 + u64::from(leap(year)) {
-        day -= 365 + u64::from(leap(year));
-        year += 1;
-    }
-    let february = 28 + u64::from(leap(year));
-    let mut month = 1;
-    for days in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
-        if day < days {
-            break;
-        }
-        day -= days;
-        month += 1;
-    }
-    format!("{year}-{month:02}-{:02}", day + 1)
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {

@@ -1,9 +1,10 @@
-use super::{Common, SeenArg};
+use super::{Common, SeenArg, today};
 use desirepath::data::Dataset;
 use desirepath::eval::baselines::Baselines;
 use desirepath::eval::metrics::Metrics;
 use desirepath::eval::{Case, Ranked, Seen, Split, cases, never_visited, rank};
-use desirepath::train::Checkpoint;
+use desirepath::model::Config;
+use desirepath::train::{Checkpoint, TrainOptions};
 use desirepath::{Error, Result};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -57,6 +58,14 @@ pub struct Evaluation {
     pub request_time: bool,
     pub adapter: String,
     pub version: &'static str,
+    pub date: String,
+    /// The command line of this evaluation.
+    pub command: String,
+    /// How the model was built and trained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<Config>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train: Option<TrainOptions>,
     pub seconds: f64,
     pub cases_per_s: f64,
 }
@@ -91,6 +100,8 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     evaluation.split = split;
     evaluation.request_time = model.config().request_time;
     evaluation.adapter = gpu.info().to_string();
+    evaluation.model = Some(checkpoint.config.clone());
+    evaluation.train = Some(checkpoint.options.clone());
     evaluation.seconds = seconds;
     evaluation.cases_per_s = cases.len() as f64 / seconds;
     common.print(&evaluation, &evaluation);
@@ -112,6 +123,10 @@ pub fn judge(dataset: &Dataset, cases: &[Case], ranked: &Ranked, seen: Seen, see
         request_time: false,
         adapter: String::new(),
         version: env!("CARGO_PKG_VERSION"),
+        date: today(),
+        command: std::env::args().collect::<Vec<_>>().join(" "),
+        model: None,
+        train: None,
         seconds: 0.0,
         cases_per_s: 0.0,
     };

@@ -189,10 +189,12 @@ pub fn train_with_bar(trainer: &mut Trainer, out: Option<&std::path::Path>, comm
         Progress::Epoch(record) => {
             if let (Some(hr), Some(ndcg)) = (record.hr10, record.ndcg10) {
                 *metric.borrow_mut() = format!(", valid ndcg@10 {ndcg:.4}");
-                bar.println(format!(
-                    "epoch {:>3}  loss {:.4}  valid hr@10 {hr:.4}  ndcg@10 {ndcg:.4}",
-                    record.epoch, record.loss
-                ));
+                let (epoch, loss) = (record.epoch, record.loss);
+                let line = format!("epoch {epoch:>3}  loss {loss:.4}  valid hr@10 {hr:.4}  ndcg@10 {ndcg:.4}");
+                match bar.is_hidden() {
+                    true => eprintln!("{line}"), // a log of a long training is worth reading, too
+                    false => bar.println(line),
+                }
             }
         }
         Progress::Stopped { early } => {

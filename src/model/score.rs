@@ -2,7 +2,7 @@
 
 use super::{Batch, History, Model};
 use crate::error::Result;
-use crate::ops::{self, Activation, CrossEntropy, Exclusions, Ids};
+use crate::ops::{self, Activation, CrossEntropy, Exclusions, Ids, Masked};
 use crate::tape::Tape;
 use crate::tensor::Tensor;
 
@@ -17,6 +17,8 @@ pub struct Targets {
     pub negatives: Ids,
     /// For the sigmoid output where there are ratings: 1 for a target that was liked, 0 for one that was not.
     pub likes: Option<Tensor>,
+    /// Items that are no classes at a position: where what a user has had is never recommended, it need not lose.
+    pub masked: Option<Masked>,
 }
 
 /// One recommended item.
@@ -33,7 +35,12 @@ impl Model {
     pub fn loss(&self, tape: &mut Tape, batch: &Batch, targets: &Targets) -> Tensor {
         let vectors = self.vectors(tape);
         let states = self.states(tape, batch, &vectors, &targets.at);
-        let options = CrossEntropy { smoothing: self.config.label_smoothing, first_item: 1, ..CrossEntropy::default() };
+        let options = CrossEntropy {
+            smoothing: self.config.label_smoothing,
+            first_item: 1,
+            masked: targets.masked.as_ref(),
+            ..CrossEntropy::default()
+        };
         let items = targets.items.tensor();
         let nll = ops::cross_entropy(tape, &states, &vectors, self.item_bias.as_ref(), items, &options);
         let n = targets.items.host().len() as f32;

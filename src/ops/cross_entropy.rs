@@ -6,6 +6,7 @@ use crate::tape::{Grads, Tape};
 use crate::tensor::Tensor;
 
 static LOSS: Kernel = kernel!("cross_entropy");
+static MASK: Kernel = kernel!("cross_entropy_mask");
 static BACKWARD: Kernel = kernel!("cross_entropy_backward");
 
 /// A target that costs nothing and teaches nothing.
@@ -15,21 +16,47 @@ pub const IGNORE: u32 = u32::MAX;
 const CUT: usize = 64;
 /// Logits held at once when they are not kept: with the rest below 64 MB whatever the numbers of rows and items.
 const CHUNK_BYTES: u64 = 48 << 20;
+
+/// For each row some items that are no classes there: what a user has had already and will not be offered again.
+#[derive(Debug, Clone)]
+pub struct Masked {
+    ids: Tensor,
+    spans: Tensor,
+}
+
+impl Masked {
+    /// Row `r` leaves out `ids[spans[r][0]..spans[r][1]]`, but never its own target. Spans may overlap, so that the
+    /// positions of one history share its items.
+    ///
+    /// # Panics
+    /// When a span ends before it starts or behind the ids.
+    #[track_caller]
+    pub fn new(gpu: &Gpu, ids: &[u32], spans: &[[u32; 2]]) -> Masked {
+        let bad = spans.iter().find(|[start, end]| start > end || *end as usize > ids.len());
+        assert!(bad.is_none(), "cross_entropy: masked: span {bad:?} of {} ids", ids.len());
+        let ids = if ids.is_empty() { &[u32::MAX] } else { ids }; // a binding cannot be empty
+        let spans = Tensor::from_slice(gpu, spans.as_flattened(), &[spans.len(), 2]);
+        Masked { ids: Tensor::from_slice(gpu, ids, &[ids.len()]), spans }
+    }
+}
+
 /// How [`cross_entropy`] counts, and what memory it may take.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct CrossEntropy {
+#[derive(Debug, Clone, Copy)]
+pub struct CrossEntropy<'a> {
     /// Share of the target distribution that is spread evenly over all items that take part, the target among them.
     pub smoothing: f32,
     /// Items below it are no classes: 1 leaves out a padding item 0.
     pub first_item: usize,
+    /// Items that are no classes for some rows. Not together with smoothing.
+    pub masked: Option<&'a Masked>,
     /// Logits of up to this size are kept for the backward pass. Larger ones are made in chunks of at most this size or
     /// 48 MiB, and again in the backward pass: a fourth matrix product instead of memory.
     pub budget_bytes: u64,
 }
 
-impl Default for CrossEntropy {
+impl Default for CrossEntropy<'_> {
     fn default() -> Self {
-        CrossEntropy { smoothing: 0.0, first_item: 0, budget_bytes: 128 << 20 }
+        CrossEntropy { smoothing: 0.0, first_item: 0, masked: None, budget_bytes: 128 << 20 }
     }
 }
 
@@ -42,7 +69,7 @@ impl Default for CrossEntropy {
 /// become their own gradient in place. Tables beyond one binding are read in parts. The same bits in every run.
 ///
 /// # Panics
-/// When shapes disagree, or no item takes part.
+/// When shapes disagree, no item takes part, or items are masked and smoothed over alike.
 #[track_caller]
 pub fn cross_entropy(
     tape: &mut Tape,
@@ -59,12 +86,26 @@ pub fn cross_entropy(
         bias.expect_shape("cross_entropy: bias", &[items]);
     }
     assert!(options.first_item < items, "cross_entropy: of {items} items none is left from {}", options.first_item);
+    if let Some(masked) = options.masked {
+        masked.spans.expect_shape("cross_entropy: masked: spans", &[rows, 2]);
+        assert!(options.smoothing == 0.0, "cross_entropy: masked: no label smoothing over classes that differ by row");
+    }
     let gpu = x.gpu().clone();
     let inputs: Vec<&Tensor> = [x, table].into_iter().chain(bias).collect();
     let tracked = inputs.iter().any(|x| tape.tracks(x));
     let (x, targets) = (x.reshape(&[rows, dim]), targets.reshape(&[rows]));
     let plan = Plan::new(gpu.info(), rows, items, dim, options);
-    let pass = Pass { x, table: table.clone(), bias: bias.cloned(), targets, options: *options, plan };
+    let (smoothing, first) = (options.smoothing, options.first_item);
+    let pass = Pass {
+        x,
+        table: table.clone(),
+        bias: bias.cloned(),
+        targets,
+        masked: options.masked.cloned(),
+        smoothing,
+        first,
+        plan,
+    };
     let loss = Tensor::empty(&gpu, &[rows]);
     let (lse, kept) = pass.forward(&gpu, &loss, tracked);
     tape.record(&loss, &inputs, move |gpu, grads, dy| pass.backward(gpu, grads, dy, &lse, kept));
@@ -116,7 +157,9 @@ struct Pass {
     table: Tensor,
     bias: Option<Tensor>,
     targets: Tensor,
-    options: CrossEntropy,
+    masked: Option<Masked>,
+    smoothing: f32,
+    first: usize,
     plan: Plan,
 }
 
@@ -194,12 +237,17 @@ impl Pass {
         }
     }
 
-    /// `logits = x · tableᵀ + bias` of some rows and items.
+    /// `logits = x · tableᵀ + bias` of some rows and items, those masked far below.
     fn logits(&self, gpu: &Gpu, (start, n): (usize, usize), (first, items): (usize, usize), logits: &Tensor) {
         let (x, table) = (cut(&self.x, start, n), cut(&self.table, first, items));
         let bias = self.bias.as_ref().map(|b| cut(b, first, items));
         let epilogue = Epilogue { bias: bias.as_ref(), ..Epilogue::default() };
         product(gpu, Layout::Nt, &x, &table, logits, [n, items, self.x.rows().1], &epilogue);
+        if let Some(masked) = &self.masked {
+            let (spans, targets) = (cut(&masked.spans, start, n), cut(&self.targets, start, n));
+            let buffers: [&Buffer; 4] = [&masked.ids, &spans, &targets, logits];
+            gpu.dispatch(MASK.with(&threads(gpu)), [n, items, first].map(|v| v as u32), &buffers, n);
+        }
     }
 
     /// One piece of memory for every matrix of logits in turn, whatever its size.
@@ -209,9 +257,8 @@ impl Pass {
     }
 
     fn params(&self, rows: usize, (first, items): (usize, usize)) -> [u32; 6] {
-        let CrossEntropy { smoothing, first_item, .. } = self.options;
-        let counts = [rows, items, first, first_item, self.plan.items].map(|v| v as u32);
-        [counts[0], counts[1], counts[2], counts[3], counts[4], smoothing.to_bits()]
+        let [a, b, c, d, e] = [rows, items, first, self.first, self.plan.items].map(|v| v as u32);
+        [a, b, c, d, e, self.smoothing.to_bits()]
     }
 }
 

@@ -39,7 +39,7 @@ pub use attention::{Attention, attention, attention_weights};
 pub use attention_pool::attention_pool;
 pub use bce_with_logits::bce_with_logits;
 pub use clip_grad_norm::clip_grad_norm;
-pub use cross_entropy::{CrossEntropy, IGNORE, cross_entropy};
+pub use cross_entropy::{CrossEntropy, IGNORE, Masked, cross_entropy};
 pub use dot::dot;
 #[cfg(feature = "check")]
 pub(crate) use dot::dot_by;

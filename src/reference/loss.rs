@@ -5,7 +5,8 @@ use super::{inner, sigmoid};
 /// Negative log-likelihood `[rows]` of `targets: [rows]` under `softmax(x · tableᵀ + bias)` with `x: [rows, dim],
 /// table: [items, dim], bias: [items]`. Items below `first_item` (padding) are no classes: they never enter the softmax.
 /// A target of `u32::MAX` is ignored and gives 0. With smoothing `e` the target distribution is `1 − e` on the target
-/// plus `e` spread evenly over all classes, the target among them, as in PyTorch.
+/// plus `e` spread evenly over all classes, the target among them, as in PyTorch. `masked(row, item)` names further items
+/// that are no classes for a row; its target always is one.
 pub fn cross_entropy(
     x: &[f64],
     table: &[f64],
@@ -13,22 +14,24 @@ pub fn cross_entropy(
     targets: &[u32],
     smoothing: f64,
     first_item: usize,
+    masked: &dyn Fn(usize, usize) -> bool,
 ) -> Vec<f64> {
     let dim = x.len() / targets.len();
     let items = table.len() / dim;
     let logit = |row: &[f64], i: usize| inner(row, &table[i * dim..][..dim]) + bias.map_or(0.0, |b| b[i]);
-    let nll = |(row, target): (&[f64], &u32)| {
+    let nll = |(r, (row, target)): (usize, (&[f64], &u32))| {
         if *target == u32::MAX {
             return 0.0;
         }
         let target = *target as usize;
         assert!((first_item..items).contains(&target), "cross_entropy: target {target} is no item");
-        let logits: Vec<f64> = (first_item..items).map(|i| logit(row, i)).collect();
+        let classes = (first_item..items).filter(|i| *i == target || !masked(r, *i));
+        let logits: Vec<f64> = classes.map(|i| logit(row, i)).collect();
         let lse = log_sum_exp(&logits);
         let spread = lse - logits.iter().sum::<f64>() / logits.len() as f64;
-        (1.0 - smoothing) * (lse - logits[target - first_item]) + smoothing * spread
+        (1.0 - smoothing) * (lse - logit(row, target)) + smoothing * spread
     };
-    x.chunks_exact(dim).zip(targets).map(nll).collect()
+    x.chunks_exact(dim).zip(targets).enumerate().map(nll).collect()
 }
 
 fn log_sum_exp(x: &[f64]) -> f64 {

@@ -8,7 +8,7 @@ mod sampler;
 pub use catalogue::{catalogue_of, item_ids, user_id};
 pub use checkpoint::{Checkpoint, FORMAT};
 pub use options::{TrainOptions, set};
-pub use sampler::{Stretch, Windows, epoch_batches, history, request_of, stretches, training_batch};
+pub use sampler::{Judging, Stretch, Windows, epoch_batches, history, request_of, stretches, training_batch};
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -71,7 +71,7 @@ pub struct Trainer<'a> {
     best: Option<Vec<Vec<f32>>>,
     state: State,
     stretches: Vec<Stretch>,
-    like: Option<f32>,
+    judging: Judging,
 }
 
 impl<'a> Trainer<'a> {
@@ -80,6 +80,9 @@ impl<'a> Trainer<'a> {
     pub fn new(gpu: &Gpu, dataset: &'a Dataset, config: &Config, options: &TrainOptions, seen: Seen) -> Result<Self> {
         config.validate()?;
         options.validate()?;
+        if options.mask_seen && seen == Seen::Filter && config.label_smoothing > 0.0 {
+            return Err(Error::Config("label_smoothing works with mask_seen = false alone: set one of the two".into()));
+        }
         let model = Model::new(gpu, config, catalogue_of(dataset), options.seed);
         let stretches = stretches(dataset, config.len, options.windows);
         if stretches.is_empty() {
@@ -90,9 +93,10 @@ impl<'a> Trainer<'a> {
         }
         let zeros = |p: &crate::nn::Param| Tensor::zeros(gpu, &[2, p.tensor.len()]);
         let moments = model.params().list().iter().map(zeros).collect();
-        let like = options.like_from(dataset);
+        let mask_seen = options.mask_seen && seen == Seen::Filter;
+        let judging = Judging { like: options.like_from(dataset), mask_seen };
         let (options, state) = (options.clone(), State::default());
-        Ok(Trainer { dataset, options, seen, model, moments, best: None, state, stretches, like })
+        Ok(Trainer { dataset, options, seen, model, moments, best: None, state, stretches, judging })
     }
 
     /// Continues from the checkpoint in `folder`.
@@ -191,7 +195,7 @@ impl<'a> Trainer<'a> {
     pub fn step(&self, rows: &[&Stretch], total: u64) -> Tensor {
         let gpu = self.model.gpu().clone();
         let key = (self.options.seed, self.state.step);
-        let (batch, targets) = training_batch(&self.model, self.dataset, rows, self.like, key);
+        let (batch, targets) = training_batch(&self.model, self.dataset, rows, self.judging, key);
         let mut tape = Tape::new(self.options.seed.rotate_left(32) ^ self.state.step);
         let loss = self.model.loss(&mut tape, &batch, &targets);
         let grads = tape.backward(&loss);

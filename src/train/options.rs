@@ -24,6 +24,8 @@ pub struct TrainOptions {
     /// Largest norm of the whole gradient.
     pub clip: f32,
     pub windows: Windows,
+    /// Where seen items are filtered: leave them out of the training softmax, too.
+    pub mask_seen: bool,
     /// Validate every so many epochs.
     pub validate_every: usize,
     /// Write a checkpoint every so many steps within an epoch, too; 0 for at the end of each epoch alone.
@@ -45,6 +47,7 @@ impl Default for TrainOptions {
             decay: 0.01,
             clip: 5.0,
             windows: Windows::Last,
+            mask_seen: true,
             validate_every: 1,
             checkpoint_steps: 0,
             like: None,

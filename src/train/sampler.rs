@@ -4,7 +4,7 @@ use crate::data::Dataset;
 use crate::eval::training_events;
 use crate::gpu::Gpu;
 use crate::model::{Batch, Config, History, Model, Request, Targets};
-use crate::ops::Ids;
+use crate::ops::{Ids, Masked};
 use crate::tensor::Tensor;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -90,12 +90,21 @@ pub fn request_of(dataset: &Dataset, target: usize) -> Request {
     Request { time: Some(dataset.time[target]), place: None }
 }
 
+/// How the targets of a batch are judged.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Judging {
+    /// From which rating on an event counts as liked.
+    pub like: Option<f32>,
+    /// What a user had before is no class, however long ago it was.
+    pub mask_seen: bool,
+}
+
 /// A training batch on the device. Determined by `seed` and `step`.
 pub fn training_batch(
     model: &Model,
     dataset: &Dataset,
     rows: &[&Stretch],
-    like: Option<f32>,
+    Judging { like, mask_seen }: Judging,
     (seed, step): (u64, u64),
 ) -> (Batch, Targets) {
     let (gpu, config): (&Gpu, &Config) = (model.gpu(), model.config());
@@ -122,11 +131,25 @@ pub fn training_batch(
     let n_items = dataset.n_items();
     let negatives: Vec<u32> = (0..n).map(|_| rng.random_range(1..=n_items as u32)).collect();
     let ids = |values: &[u32], rows: usize| Ids::new(gpu, values, &[n], rows);
+    let masked = mask_seen.then(|| seen_before(gpu, dataset, rows));
     let targets = Targets {
         at: ids(&at, batch.rows * batch.len),
         items: ids(&targets, n_items + 1),
         negatives: ids(&negatives, n_items + 1),
         likes: (!likes.is_empty()).then(|| Tensor::from_slice(gpu, &likes, &[n])),
+        masked,
     };
     (batch, targets)
+}
+
+/// For each target of `rows`, in order, the items that its user had before.
+fn seen_before(gpu: &Gpu, dataset: &Dataset, rows: &[&Stretch]) -> Masked {
+    let (mut items, mut spans) = (Vec::new(), Vec::new());
+    for stretch in rows {
+        let (user, base) = (dataset.events_of(stretch.user as usize), items.len() as u32);
+        items.extend_from_slice(&dataset.item[user.start..stretch.range.end - 1]);
+        let before = stretch.range.start + 1..stretch.range.end;
+        spans.extend(before.map(|event| [base, base + (event - user.start) as u32]));
+    }
+    Masked::new(gpu, &items, &spans)
 }

@@ -10,19 +10,19 @@ fn bad_logs_are_refused() {
     let before = contents(&out);
     let cases: [(&str, &[u8], &str); 14] = [
         ("empty", b"", "is empty"),
-        ("no-column", b"user,thing,time\na,x,1\n", "no column \"item\"; there are: user, thing, time"),
-        ("header-only", b"user,item,time\n", "has a header and no events"),
-        ("latin-1", b"user,item,time\na,x,1\nb,caf\xe9,2\n", ":3: item is not UTF-8"),
-        ("negative", b"user,item,time\na,x,5\nb,y,-1\n", ":3: time -1 is negative"),
-        ("far-future", b"user,item,time\na,x,1700000000000\nb,y,2\n", ":2: time 1700000000000 lies beyond"),
+        ("no-column", b"user,thing,time\na,x,1\n", "no column is known as the item; there are: user, thing, time"),
+        ("header-only", b"user,item,time\n", "has a header and nothing below it"),
+        ("latin-1", b"user,item,time\na,x,1\nb,caf\xe9,2\n", ":3: byte 6 of the line is not UTF-8"),
+        ("negative", b"user,item,time\na,x,5\nb,y,-1\n", ":3: time \"-1\" is before 1970"),
+        ("far-future", b"user,item,time\na,x,1700000000000\nb,y,2\n", ":2: time \"1700000000000\" is beyond"),
         ("no-time", b"user,item,time\na,x,yesterday\nb,y,2\n", ":2: time \"yesterday\" is not a number"),
         ("latitude", b"user,item,time,lat,lon\na,x,1,91,0\nb,y,2,0,0\n", ":2: latitude 91 is outside"),
         ("longitude", b"user,item,time,lat,lon\na,x,1,0,0\nb,y,2,0,181\n", ":3: longitude 181 is outside"),
-        ("one-user", b"user,item,time\na,x,1\na,y,2\n", "only one user is left"),
-        ("one-item", b"user,item,time\na,x,1\nb,x,2\n", "only one item is left"),
+        ("one-user", b"user,item,time\na,x,1\na,y,2\n", "only one user is in the log"),
+        ("one-item", b"user,item,time\na,x,1\nb,x,2\n", "only one item is in the log"),
         ("short-line", b"user,item,time\na,x,1\nb,y\n", ":3: 2 fields"),
-        ("not-text", b"\x7fELF\x02\x01\x01\0\0\0\n\xff\xfe\n", "no column"),
-        ("cut-gzip", b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x4b", "cut-gzip.csv"),
+        ("not-text", b"\x7fELF\x02\x01\x01\0\0\0\n\xff\xfe\n", "no column is known as the user"),
+        ("cut-gzip", b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x4b", "the compressed file is cut off or damaged"),
     ];
     for (name, bytes, says) in cases {
         let file = place().path(&format!("{name}.csv"));
@@ -84,7 +84,7 @@ fn damaged_models_are_refused() {
     refused("half a configuration", "damaged");
     heal("config.json");
     spoil("data/columns.bin", &|b| b[..b.len() - 8].to_vec());
-    refused("cut short", "cut short");
+    refused("cut short", "cut off or damaged");
     heal("data/columns.bin");
     std::fs::remove_file(model.join("model.safetensors")).expect("remove");
     refused("no weights", "incomplete");
@@ -92,6 +92,6 @@ fn damaged_models_are_refused() {
     run(&["recommend", text(&model), "--user", user]).ok();
     let nowhere = place().path("no-model");
     run(&["evaluate", text(&nowhere), text(&data)]).fails(1, "not a model folder");
-    run(&["evaluate", text(&model), text(&nowhere)]).fails(1, "not a dataset");
-    run(&["train", text(Path::new("/no/data")), "--out", text(&nowhere)]).fails(1, "not a dataset");
+    run(&["evaluate", text(&model), text(&nowhere)]).fails(1, "no such file or folder");
+    run(&["train", text(Path::new("/no/data")), "--out", text(&nowhere)]).fails(1, "/no/data: no such file or folder");
 }

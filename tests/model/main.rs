@@ -9,7 +9,7 @@ use desirepath::check::Rng;
 use desirepath::data::Dataset;
 use desirepath::data::city::{City, CityOptions};
 use desirepath::model::{Batch, Config, History, Model, Request, Targets};
-use desirepath::train::{Stretch, Windows, catalogue_of, history, stretches, training_batch};
+use desirepath::train::{Judging, Stretch, Windows, catalogue_of, history, stretches, training_batch};
 use desirepath::{Gpu, Options, Tape};
 use std::sync::OnceLock;
 
@@ -74,7 +74,11 @@ pub fn rows(config: &Config) -> Vec<Stretch> {
 }
 
 pub fn training(model: &Model, stretches: &[Stretch], like: Option<f32>) -> (Batch, Targets) {
-    training_batch(model, dataset(), &stretches.iter().collect::<Vec<_>>(), like, (1, 1))
+    judged(model, stretches, Judging { like, mask_seen: false })
+}
+
+pub fn judged(model: &Model, stretches: &[Stretch], judging: Judging) -> (Batch, Targets) {
+    training_batch(model, dataset(), &stretches.iter().collect::<Vec<_>>(), judging, (1, 1))
 }
 
 /// The whole past of `user`, asked for half a day after its last event.

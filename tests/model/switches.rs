@@ -1,7 +1,8 @@
-use crate::{dataset, distance, gpu, loss, model, past, pasts, preset, rows, states, tiny, training};
+use crate::{dataset, distance, gpu, judged, loss, model, past, pasts, preset, rows, states, tiny, training};
 use desirepath::Tape;
 use desirepath::model::{Batch, Config, PRESETS};
 use desirepath::ops::Ids;
+use desirepath::train::{Judging, Stretch};
 use serde_json::Value;
 
 /// Each switch of `base` turned over, and each number that changes which kernels run.
@@ -219,4 +220,31 @@ fn no_position_sees_what_comes_after() {
             );
         }
     }
+}
+
+/// Where seen items are filtered, one that every position has behind it may score what it likes.
+#[test]
+fn seen_items_are_no_classes_where_they_are_masked() {
+    let config = Config { label_smoothing: 0.0, ..tiny() };
+    let model = model(&config);
+    let events = |row: &Stretch| dataset().item[row.range.clone()].to_vec();
+    // The first item does not come back: it is a class at no position.
+    let row = rows(&config).into_iter().find(|r| {
+        let items = events(r);
+        items.len() > 4 && !items[1..].contains(&items[0])
+    });
+    let row = row.expect("somebody who tries something new");
+    let first = events(&row)[0] as usize;
+    let bias = model.params().list().iter().find(|p| p.name == "item.bias").expect("a bias");
+    let losses = |mask_seen: bool| {
+        let (batch, targets) = judged(&model, std::slice::from_ref(&row), Judging { like: None, mask_seen });
+        loss(&model, &batch, &targets)
+    };
+    let before = [losses(true), losses(false)];
+    let mut values: Vec<f32> = bias.tensor.to_vec().expect("read");
+    values[first] += 30.0;
+    bias.tensor.write(&values);
+    let after = [losses(true), losses(false)];
+    assert_eq!(before[0], after[0], "masked");
+    assert!(after[1] > before[1] + 10.0, "not masked: {before:?}, then {after:?}");
 }

@@ -1,9 +1,9 @@
 use crate::{assert_noticed, assert_ok, broken, gpu};
-use desirepath::check::catalogue::cross_entropy;
+use desirepath::check::catalogue::{cross_entropy, cross_entropy_masked};
 use desirepath::ops::{self, CrossEntropy, IGNORE};
 use desirepath::{Gpu, Options, Tape, Tensor};
 
-const PLAIN: CrossEntropy = CrossEntropy { smoothing: 0.0, first_item: 0, budget_bytes: 64 << 20 };
+const PLAIN: CrossEntropy = CrossEntropy { smoothing: 0.0, first_item: 0, masked: None, budget_bytes: 64 << 20 };
 const FULL: CrossEntropy = CrossEntropy { smoothing: 0.1, first_item: 1, ..PLAIN };
 
 #[test]
@@ -19,6 +19,26 @@ fn shapes() {
     assert_ok(cross_entropy(gpu(), [6, 2053, 64], true, FULL));
     assert_ok(cross_entropy(gpu(), [6, 2100, 65], true, CrossEntropy { first_item: 70, ..FULL }));
     assert_ok(cross_entropy(gpu(), [2, 10, 5], true, CrossEntropy { first_item: 7, ..FULL }));
+}
+
+#[test]
+fn masked_items_are_no_classes() {
+    let one = CrossEntropy { first_item: 1, ..PLAIN };
+    for shape in [[1, 2, 1], [5, 8, 3], [33, 63, 5], [64, 65, 8], [65, 300, 8], [7, 2053, 4]] {
+        assert_ok(cross_entropy_masked(gpu(), shape, one));
+    }
+    // In parts and chunks, with logits made again.
+    assert_ok(cross_entropy_masked(gpu(), [150, 200, 8], CrossEntropy { budget_bytes: 16 << 10, ..one }));
+    for (from, to) in [
+        ("logits[row * params.items + at] = -1e30;", ""),
+        ("span.x + thread", "span.x + thread + 1u"),
+        ("&& item != target_id", ""),
+        ("item - params.start", "item"),
+    ] {
+        let broken = broken("cross_entropy_mask", from, to);
+        let small = CrossEntropy { budget_bytes: 16 << 10, ..one };
+        assert_noticed(cross_entropy_masked(&broken, [150, 200, 8], small));
+    }
 }
 
 #[test]
