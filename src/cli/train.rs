@@ -2,7 +2,7 @@ use super::{Common, SeenArg};
 use desirepath::data::Dataset;
 use desirepath::eval::Seen;
 use desirepath::model::{Config, PRESETS};
-use desirepath::train::{Checkpoint, Progress, State, TrainOptions, Trainer, set};
+use desirepath::train::{Checkpoint, Progress, State, TrainOptions, Trainer, fitting, set};
 use desirepath::{Error, Gpu, Result};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -116,7 +116,9 @@ fn trainer<'a>(args: &Args, gpu: &Gpu, dataset: &'a Dataset) -> Result<Trainer<'
     let (config, options) = settings(args)?;
     if args.resume && Checkpoint::exists(&args.out) {
         let checkpoint = Checkpoint::open(&args.out)?;
-        if args.says_how() && (&checkpoint.config, &checkpoint.options) != (&config, &options) {
+        if args.says_how()
+            && (&checkpoint.config, &checkpoint.options) != (&fitting(&config, checkpoint.seen), &options)
+        {
             return Err(Error::Config(format!(
                 "{} was begun with other settings; resume it without --preset, --config, --set and --seed",
                 args.out.display()

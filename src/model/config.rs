@@ -33,6 +33,9 @@ pub struct Config {
     pub attention: bool,
     /// Causal attention pooling added to the state.
     pub pool: bool,
+    /// A learned share of the probability goes to the items of the user's own history, for people who come back. Useless
+    /// where seen items are filtered, and left out there.
+    pub repeats: bool,
     /// The calibrated sigmoid output, trained beside the ranking with this weight; 0 switches it off.
     pub output_weight: f32,
 
@@ -78,6 +81,7 @@ impl Default for Config {
             gru: true,
             attention: true,
             pool: true,
+            repeats: true,
             output_weight: 0.1,
             time_bias: true,
             place_bias: true,
@@ -119,6 +123,7 @@ impl Config {
             gru: false,
             attention: false,
             pool: false,
+            repeats: false,
             output_weight: 0.0,
             time_bias: false,
             place_bias: false,
@@ -186,6 +191,10 @@ impl Config {
         )?;
         check(self.output_weight >= 0.0, format!("output_weight = {}: expected 0 or more", self.output_weight))?;
         check(self.sequential() || self.mf, "every stage is off: switch on mf, gru, attention, pool or blocks".into())?;
+        check(
+            !self.repeats || self.sequential(),
+            "repeats = true needs a stage that reads the history: gru, attention, pool or blocks".into(),
+        )?;
         check(!self.mf || self.user, "mf = true needs user = true".into())?;
         share("dropout", self.dropout)?;
         share("input_dropout", self.input_dropout)?;

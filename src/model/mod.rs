@@ -5,11 +5,13 @@
 //! event embedding x = (v[item] + time + rating) √dim + position      │
 //! h = x + GRU(x; h₀ = tanh(W_u e_u)) → attention → blocks → norm → H │
 //! state = H + W_p pool(H) + M e_u            score = state · v + b ──┘
+//! p = (1 − g) softmax(score) + g pointer(H), g = σ(W_g H): where people come back (`repeats.rs`)
 //! ```
 
 mod batch;
 mod catalogue;
 mod config;
+mod repeats;
 mod score;
 
 pub use batch::{Batch, History, Request};
@@ -22,6 +24,7 @@ use crate::nn::{Block, BlockInput, Init, LayerNorm, Linear, Params, gru_weights}
 use crate::ops::{self, Activation, BiasLayout, GruWeights, Ids};
 use crate::tape::Tape;
 use crate::tensor::Tensor;
+use repeats::Repeats;
 
 /// Standard deviation of a fresh embedding, as in the papers' code.
 const EMBEDDING: Init = Init::Normal(0.02);
@@ -49,6 +52,7 @@ pub struct Model {
     norm: Option<LayerNorm>,
     pool: Option<(Tensor, Linear)>,
     output: Option<Linear>,
+    repeats: Option<Repeats>,
     layout: BiasLayout,
 }
 
@@ -94,6 +98,7 @@ impl Model {
             w: p.add("output.weight", &[1, 1], Init::One),
             b: Some(p.add("output.bias", &[1], Init::Zero)),
         });
+        let repeats = config.repeats.then(|| Repeats::new(p, dim, layout));
         Model {
             gpu: gpu.clone(),
             config: config.clone(),
@@ -111,6 +116,7 @@ impl Model {
             norm,
             pool,
             output,
+            repeats,
             layout,
         }
     }
@@ -211,7 +217,13 @@ impl Model {
 
     /// `[n, dim]`: user states at `n` positions of the flattened `[rows * len]`, which score items by `state · v + b`.
     pub fn states(&self, tape: &mut Tape, batch: &Batch, vectors: &Tensor, at: &Ids) -> Tensor {
-        let mut state = self.sequence(tape, batch, vectors).map(|h| {
+        let h = self.sequence(tape, batch, vectors);
+        self.states_from(tape, batch, h.as_ref(), at)
+    }
+
+    /// The same where [`Model::sequence`] has given `h` already.
+    fn states_from(&self, tape: &mut Tape, batch: &Batch, h: Option<&Tensor>, at: &Ids) -> Tensor {
+        let mut state = h.map(|h| {
             let flat = h.reshape(&[batch.rows * batch.len, self.config.dim]);
             ops::embedding(tape, &flat, at, None)
         });

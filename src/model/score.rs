@@ -1,7 +1,9 @@
 //! What comes out of a state: a loss while training, a ranking while serving.
 
+use super::repeats::{Forward, Own};
 use super::{Batch, History, Model};
 use crate::error::Result;
+use crate::nn::Linear;
 use crate::ops::{self, Activation, CrossEntropy, Exclusions, Ids, Masked};
 use crate::tape::Tape;
 use crate::tensor::Tensor;
@@ -13,6 +15,8 @@ pub struct Targets {
     pub at: Ids,
     /// The item that followed at each.
     pub items: Ids,
+    /// `u32 [rows, len]`: the same on the grid of the batch, [`IGNORE`](ops::IGNORE) where nothing is to be predicted.
+    pub next: Tensor,
     /// For the sigmoid output: a random item for each position, to be told apart from the target.
     pub negatives: Ids,
     /// For the sigmoid output where there are ratings: 1 for a target that was liked, 0 for one that was not.
@@ -34,7 +38,8 @@ impl Model {
     /// `[1]`: mean negative log likelihood of the targets over the whole catalogue, plus the weighted output loss.
     pub fn loss(&self, tape: &mut Tape, batch: &Batch, targets: &Targets) -> Tensor {
         let vectors = self.vectors(tape);
-        let states = self.states(tape, batch, &vectors, &targets.at);
+        let h = self.sequence(tape, batch, &vectors);
+        let states = self.states_from(tape, batch, h.as_ref(), &targets.at);
         let options = CrossEntropy {
             smoothing: self.config.label_smoothing,
             first_item: 1,
@@ -42,7 +47,10 @@ impl Model {
             ..CrossEntropy::default()
         };
         let items = targets.items.tensor();
-        let nll = ops::cross_entropy(tape, &states, &vectors, self.item_bias.as_ref(), items, &options);
+        let mut nll = ops::cross_entropy(tape, &states, &vectors, self.item_bias.as_ref(), items, &options);
+        if let (Some(repeats), Some(h)) = (&self.repeats, &h) {
+            nll = repeats.loss(tape, self, h, batch, targets, &nll);
+        }
         let n = targets.items.host().len() as f32;
         let loss = ops::mean(tape, &nll, n);
         match self.output_loss(tape, &states, &vectors, targets) {
@@ -76,29 +84,75 @@ impl Model {
 
     /// States after each history's last event, and the item vectors that they score.
     pub fn last_states(&self, histories: &[History]) -> (Tensor, Tensor) {
+        let (states, vectors, _) = self.forward(&self.newest(histories));
+        (states, vectors)
+    }
+
+    /// What the model sees of the histories.
+    fn newest<'a>(&self, histories: &[History<'a>]) -> Vec<History<'a>> {
+        histories.iter().map(|h| h.last(self.config.len)).collect()
+    }
+
+    fn forward(&self, histories: &[History]) -> (Tensor, Tensor, Option<(Batch, Tensor)>) {
         let tape = &mut Tape::off();
-        let cut: Vec<History> = histories.iter().map(|h| h.last(self.config.len)).collect();
-        let batch = Batch::new(&self.gpu, &self.config, &self.catalogue, &cut);
+        let batch = Batch::new(&self.gpu, &self.config, &self.catalogue, histories);
         let vectors = self.vectors(tape);
-        let at = batch.last_positions(&self.gpu, &cut);
-        (self.states(tape, &batch, &vectors, &at), vectors)
+        let at = batch.last_positions(&self.gpu, histories);
+        let h = self.sequence(tape, &batch, &vectors);
+        (self.states_from(tape, &batch, h.as_ref(), &at), vectors, h.map(|h| (batch, h)))
+    }
+
+    /// States, item vectors, and what the pointer says of each history's own items (nothing where there is none).
+    fn last(&self, histories: &[History]) -> Result<(Tensor, Tensor, Vec<Vec<Own>>)> {
+        let newest = self.newest(histories);
+        let (states, vectors, sequence) = self.forward(&newest);
+        let (Some(repeats), Some((batch, h))) = (&self.repeats, sequence) else {
+            return Ok((states, vectors, vec![Vec::new(); histories.len()]));
+        };
+        let forward = Forward { batch, h, states, vectors };
+        let own = repeats.own(self, &forward, &newest)?;
+        Ok((forward.states, forward.vectors, own))
+    }
+
+    /// Scores of single pairs `(row of states, item)`.
+    pub(super) fn scores_of(&self, states: &Tensor, vectors: &Tensor, pairs: &[(u32, u32)]) -> Result<Vec<f32>> {
+        let tape = &mut Tape::off();
+        let (n, n_items) = (pairs.len(), self.catalogue.n_items + 1);
+        let ids = |values: Vec<u32>, rows: usize| Ids::new(&self.gpu, &values, &[n], rows);
+        let rows = ids(pairs.iter().map(|p| p.0).collect(), states.shape()[0]);
+        let items = ids(pairs.iter().map(|p| p.1).collect(), n_items);
+        let (state, vector) = (ops::embedding(tape, states, &rows, None), ops::embedding(tape, vectors, &items, None));
+        let mut scores = ops::dot(tape, &state, &vector);
+        if let Some(bias) = &self.item_bias {
+            let bias = ops::embedding(tape, &bias.reshape(&[n_items, 1]), &items, None).reshape(&[n]);
+            scores = ops::add(tape, &scores.reshape(&[n]), &bias);
+        }
+        scores.to_vec()
     }
 
     /// The `k` best items for each history, best first, without those that `exclude` names for it.
     pub fn recommend(&self, histories: &[History], exclude: &[Vec<u32>], k: usize) -> Result<Vec<Vec<Recommendation>>> {
-        let (states, vectors) = self.last_states(histories);
-        let exclude = Exclusions::new(&self.gpu, exclude);
+        let (states, vectors, own) = self.last(histories)?;
+        // What the pointer may lift is ranked apart.
+        let apart = Exclusions::new(&self.gpu, &with_own(exclude, &own));
         let k = k.min(self.catalogue.n_items);
         let bias = self.item_bias.as_ref();
-        let (scores, ids) = ops::top_k(&self.gpu, &states, &vectors, bias, Some(&exclude), k, 1);
-        let probabilities = self.probabilities(&scores)?;
+        let (scores, ids) = ops::top_k(&self.gpu, &states, &vectors, bias, Some(&apart), k, 1);
         let (scores, ids) = (scores.to_vec::<f32>()?, ids.to_vec::<u32>()?);
-        let one = |i: usize| Recommendation {
-            item: ids[i],
-            score: scores[i],
-            probability: probabilities.as_ref().map(|p| p[i]),
+        let output = self.output_line()?;
+        let one = |item: u32, score: f32, boost: f32| Recommendation {
+            item,
+            score: score + boost,
+            probability: output.map(|[w, b]| 1.0 / (1.0 + (-(w * score + b)).exp())),
         };
-        let row = |r: usize| (r * k..(r + 1) * k).map(one).filter(|r| r.item != u32::MAX).collect();
+        let row = |r: usize| {
+            let others = (r * k..(r + 1) * k).filter(|i| ids[*i] != u32::MAX).map(|i| one(ids[i], scores[i], 0.0));
+            let allowed = own[r].iter().filter(|o| !exclude[r].contains(&o.item));
+            let mut list: Vec<Recommendation> = others.chain(allowed.map(|o| one(o.item, o.score, o.boost))).collect();
+            list.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.item.cmp(&b.item)));
+            list.truncate(k);
+            list
+        };
         Ok((0..histories.len()).map(row).collect())
     }
 
@@ -113,19 +167,41 @@ impl Model {
         Ok(Some((0..batch.len).map(mean).collect()))
     }
 
-    fn probabilities(&self, scores: &Tensor) -> Result<Option<Vec<f32>>> {
-        let Some(output) = &self.output else { return Ok(None) };
-        let scores = scores.reshape(&[scores.len(), 1]);
-        output.forward(&mut Tape::off(), &scores, Activation::Sigmoid, None).to_vec().map(Some)
+    /// Weight and offset of the calibrated output.
+    fn output_line(&self) -> Result<Option<[f32; 2]>> {
+        let Some(Linear { w, b: Some(b) }) = &self.output else { return Ok(None) };
+        Ok(Some([w.item()?, b.item()?]))
     }
 
     /// The rank of each history's target among all items but the excluded, 1 for the best; ties count against it. 0 where
     /// the score of the target is not a number.
     pub fn ranks(&self, histories: &[History], targets: &[u32], exclude: &[Vec<u32>]) -> Result<Vec<u32>> {
-        let (states, vectors) = self.last_states(histories);
-        let exclude = Exclusions::new(&self.gpu, exclude);
-        let targets = Tensor::from_slice(&self.gpu, targets, &[targets.len()]);
+        let (states, vectors, own) = self.last(histories)?;
+        let apart = Exclusions::new(&self.gpu, &with_own(exclude, &own));
+        let target = |row: usize| own[row].iter().find(|o| o.item == targets[row]);
+        let boosts: Vec<f32> = (0..targets.len()).map(|row| target(row).map_or(0.0, |o| o.boost)).collect();
+        let boosts = Tensor::from_slice(&self.gpu, &boosts, &[targets.len()]);
+        let boosts = self.repeats.is_some().then_some(&boosts);
+        let ids = Tensor::from_slice(&self.gpu, targets, &[targets.len()]);
         let bias = self.item_bias.as_ref();
-        ops::rank_of(&self.gpu, &states, &vectors, bias, &targets, Some(&exclude), 1, None).to_vec()
+        let ranks = ops::rank_of(&self.gpu, &states, &vectors, bias, &ids, Some(&apart), 1, boosts);
+        let mut ranks: Vec<u32> = ranks.to_vec()?;
+        if self.repeats.is_some() {
+            let pairs: Vec<(u32, u32)> = (0..).zip(targets.iter().copied()).collect();
+            let scores = self.scores_of(&states, &vectors, &pairs)?;
+            for (row, rank) in ranks.iter_mut().enumerate().filter(|(_, rank)| **rank > 0) {
+                let to_beat = scores[row] + target(row).map_or(0.0, |o| o.boost);
+                let others = own[row].iter().filter(|o| o.item != targets[row] && !exclude[row].contains(&o.item));
+                *rank += others.filter(|o| o.score + o.boost >= to_beat).count() as u32;
+            }
+        }
+        Ok(ranks)
     }
+}
+
+/// What is excluded or stands apart, for each history.
+fn with_own(exclude: &[Vec<u32>], own: &[Vec<Own>]) -> Vec<Vec<u32>> {
+    let both =
+        |(exclude, own): (&Vec<u32>, &Vec<Own>)| exclude.iter().copied().chain(own.iter().map(|o| o.item)).collect();
+    exclude.iter().zip(own).map(both).collect()
 }

@@ -83,7 +83,7 @@ impl<'a> Trainer<'a> {
         if options.mask_seen && seen == Seen::Filter && config.label_smoothing > 0.0 {
             return Err(Error::Config("label_smoothing works with mask_seen = false alone: set one of the two".into()));
         }
-        let model = Model::new(gpu, config, catalogue_of(dataset), options.seed);
+        let model = Model::new(gpu, &fitting(config, seen), catalogue_of(dataset), options.seed);
         let stretches = stretches(dataset, config.len, options.windows);
         if stretches.is_empty() {
             return Err(Error::Config(
@@ -282,6 +282,11 @@ impl<'a> Trainer<'a> {
         };
         snapshot.save(out)
     }
+}
+
+/// `config` without what is useless here: where nothing is recommended twice, a pointer into the past has nothing to say.
+pub fn fitting(config: &Config, seen: Seen) -> Config {
+    Config { repeats: config.repeats && seen == Seen::Keep, ..config.clone() }
 }
 
 fn is_due(count: usize, every: usize) -> bool {

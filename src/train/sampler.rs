@@ -4,7 +4,7 @@ use crate::data::Dataset;
 use crate::eval::training_events;
 use crate::gpu::Gpu;
 use crate::model::{Batch, Config, History, Model, Request, Targets};
-use crate::ops::{Ids, Masked};
+use crate::ops::{IGNORE, Ids, Masked};
 use crate::tensor::Tensor;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -127,6 +127,8 @@ pub fn training_batch(
             }
         }
     }
+    let mut next = vec![IGNORE; batch.rows * batch.len];
+    at.iter().zip(&targets).for_each(|(at, target)| next[*at as usize] = *target);
     let n = targets.len();
     let n_items = dataset.n_items();
     let negatives: Vec<u32> = (0..n).map(|_| rng.random_range(1..=n_items as u32)).collect();
@@ -135,6 +137,7 @@ pub fn training_batch(
     let targets = Targets {
         at: ids(&at, batch.rows * batch.len),
         items: ids(&targets, n_items + 1),
+        next: Tensor::from_slice(gpu, &next, &[batch.rows, batch.len]),
         negatives: ids(&negatives, n_items + 1),
         likes: (!likes.is_empty()).then(|| Tensor::from_slice(gpu, &likes, &[n])),
         masked,

@@ -24,6 +24,7 @@ fn ranks_and_recommendations_are_those_of_the_scores() {
     let seen: Vec<Vec<u32>> = histories.iter().map(|h| h.items.to_vec()).collect();
     let nothing = vec![Vec::new(); histories.len()];
     for config in PRESETS.map(|(name, _)| preset(name)).into_iter().chain([Config { item_bias: false, ..tiny() }]) {
+        let config = Config { repeats: false, ..config }; // see repeats.rs
         let model = model(&config);
         let scores = scores(&model, &histories);
         for exclude in [&nothing, &seen] {
@@ -57,7 +58,7 @@ fn ranks_and_recommendations_are_those_of_the_scores() {
 /// The probability rises with the score, by the learned scale and offset.
 #[test]
 fn probabilities_are_the_sigmoid_of_scaled_scores() {
-    let model = model(&tiny());
+    let model = model(&Config { repeats: false, ..tiny() });
     let value = |name: &str| -> f64 {
         let param = model.params().list().iter().find(|p| p.name == name).expect(name);
         f64::from(param.tensor.to_vec::<f32>().expect("read")[0])
