@@ -1,5 +1,5 @@
 # `make demo` and `make test` are all that a visitor needs; both set up what is missing.
-.PHONY: demo test check setup bench clean-demo
+.PHONY: demo test check setup bench
 
 OUT ?= .out/demo
 

@@ -73,3 +73,8 @@ pub use error::{Error, Result};
 pub use gpu::{Gpu, Options};
 pub use tape::{Grads, Tape};
 pub use tensor::Tensor;
+
+/// The README's example compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

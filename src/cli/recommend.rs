@@ -21,8 +21,8 @@ pub struct Args {
     /// A user of the training data
     #[arg(long, value_name = "ID")]
     user: Option<String>,
-    /// Items instead of a user, oldest first
-    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    /// Items instead of a user, oldest first; may be given several times, for names with a comma
+    #[arg(long, value_name = "A,B,C")]
     history: Vec<String>,
     /// How many
     #[arg(long, default_value_t = 10)]
@@ -100,17 +100,23 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
 }
 
 /// The user's id, if it is known, or the items of an explicit history.
-fn who(args: &Args, data: &Dataset) -> Result<(Option<u32>, Vec<u32>)> {
+fn who<'a>(args: &'a Args, data: &Dataset) -> Result<(Option<u32>, Vec<u32>)> {
     if let Some(name) = &args.user {
         let id = user_id(data, name);
         if id == 0 {
+            let (n, known) = (data.users.len(), data.users.iter().take(3).cloned().collect::<Vec<_>>().join(", "));
             return Err(Error::Config(format!(
-                "no user is called {name:?} in this model; give --history A,B,C for somebody new"
+                "no user is called {name:?} in this model; there are {n}: {known}, …; give --history A,B,C for somebody new"
             )));
         }
         return Ok((Some(id), Vec::new()));
     }
-    let names: Vec<&str> = args.history.iter().map(|s| s.trim()).collect();
+    // What is an item as it stands may have a comma in its name.
+    let split = |text: &'a String| match data.items.contains(text) {
+        true => vec![text.as_str()],
+        false => text.split(',').map(str::trim).collect(),
+    };
+    let names: Vec<&str> = args.history.iter().flat_map(split).collect();
     Ok((None, item_ids(data, &names)?))
 }
 
