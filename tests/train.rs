@@ -249,25 +249,36 @@ fn what_cannot_be_trained_is_refused() {
 /// with the same bits. The validation's chooses the epoch and teaches nothing either.
 #[test]
 fn held_out_events_teach_nothing() {
+    let mut rated = dataset().clone();
+    rated.rating = Some((0..rated.n_events()).map(|e| 1.0 + (e % 5) as f32).collect());
+    for seen in [Seen::Keep, Seen::Filter] {
+        held_out_events_teach_nothing_of(&rated, seen);
+    }
+}
+
+fn held_out_events_teach_nothing_of(dataset: &Dataset, seen: Seen) {
     let replaced = |from_end: usize| {
-        let mut other = dataset().clone();
+        let mut other = dataset.clone();
         for user in 1..=other.n_users() {
             let at = other.events_of(user).end - from_end;
             other.item[at] = 1 + (other.item[at] + 6) % other.n_items() as u32;
             other.place.as_mut().expect("places")[at] = [53.0, 9.0];
-            if from_end == 1 {
-                other.time[at] += 5000;
-            }
+            other.rating.as_mut().expect("ratings")[at] = 3.0;
+            // The next event has to stay the next: a validation event may move half the way to it.
+            let later = if from_end == 1 { 5000 } else { (other.time[at + 1] - other.time[at]) / 2 };
+            assert!(later > 0, "a time to move to");
+            other.time[at] += later;
         }
         other
     };
     let run = |dataset: &Dataset| {
-        let mut trainer = Trainer::new(gpu(), dataset, &config(), &options(2), Seen::Keep).expect("a trainer");
+        let config = Config { request_time: true, ..config() };
+        let mut trainer = Trainer::new(gpu(), dataset, &config, &options(2), seen).expect("a trainer");
         trainer.run(None, &mut |_| ()).expect("training");
         let losses: Vec<f64> = trainer.state().history.iter().map(|r| r.loss).collect();
         (bits(trainer.model()), trainer.state().clone(), losses)
     };
-    let plain = run(dataset());
+    let plain = run(dataset);
     let (weights, state, _) = run(&replaced(1));
     assert!(weights == plain.0 && state == plain.1, "the test event has leaked");
     let (_, state, losses) = run(&replaced(2));

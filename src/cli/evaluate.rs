@@ -54,6 +54,8 @@ pub struct Evaluation {
     pub baselines_never_visited: BTreeMap<String, Metrics>,
     pub split: Split,
     pub seen: Seen,
+    /// Whether the model was trained on these very events: on others, a held-out event may be one that it learned from.
+    pub same_data: bool,
     /// Whether the model was told the time of the event that it predicts.
     pub request_time: bool,
     pub adapter: String,
@@ -80,6 +82,12 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             format!("it was trained on other users or items than {}", args.dataset.display()),
         ));
     }
+    let same_data = checkpoint.is_of(&dataset);
+    if !same_data {
+        eprintln!(
+            "trained on other events than these: what is asked for here may have been learned or chosen by there"
+        );
+    }
     let gpu = common.gpu()?;
     let model = checkpoint.load(&gpu, &data)?;
     let split = match args.split {
@@ -98,6 +106,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     bar.finish_and_clear();
     let mut evaluation = judge(&dataset, &cases, &ranked, seen, args.seed);
     evaluation.split = split;
+    evaluation.same_data = same_data;
     evaluation.request_time = model.config().request_time;
     evaluation.adapter = gpu.info().to_string();
     evaluation.model = Some(checkpoint.config.clone());
@@ -120,6 +129,7 @@ pub fn judge(dataset: &Dataset, cases: &[Case], ranked: &Ranked, seen: Seen, see
         baselines_never_visited: BTreeMap::new(),
         split: Split::Test,
         seen,
+        same_data: true,
         request_time: false,
         adapter: String::new(),
         version: env!("CARGO_PKG_VERSION"),

@@ -2,7 +2,7 @@ use super::Common;
 use desirepath::data::Dataset;
 use desirepath::eval::Seen;
 use desirepath::model::{History, Model, Request};
-use desirepath::train::{Checkpoint, history, item_ids, user_id};
+use desirepath::train::{Checkpoint, history, item_ids, known_user, user_id};
 use desirepath::{Error, Result};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -72,12 +72,18 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     }
     let gpu = common.gpu()?;
     let model = checkpoint.load(&gpu, &data)?;
+    if args.near.is_some() && model.layout().place_knots == 0 {
+        eprintln!("--near changes nothing: this model was trained without places");
+    }
+    if args.at.is_some() && !model.config().request_time {
+        eprintln!("--at changes nothing: this model was trained without the time of the request (request_time = true)");
+    }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
     let request = Request { time: args.at.or(data.has_time.then_some(now)), place: args.near };
     let times = vec![request.time.unwrap_or(now); items.len()];
     let history = match user {
         Some(user) if !data.events_of(user as usize).is_empty() => {
-            history(&data, user, data.events_of(user as usize), request)
+            history(&data, known_user(&data, user), data.events_of(user as usize), request)
         }
         _ => History { user: 0, items: &items, times: &times, places: None, ratings: None, request },
     };
@@ -92,7 +98,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             .iter()
             .map(|r| Item { item: name(r.item), score: r.score, probability: r.probability })
             .collect(),
-        cold: user.is_none(),
+        cold: history.user == 0,
         explain: if args.explain { explain(&model, &history, &data)? } else { Vec::new() },
     };
     common.print(&answer, text(&answer));

@@ -117,7 +117,7 @@ fn trainer<'a>(args: &Args, gpu: &Gpu, dataset: &'a Dataset) -> Result<Trainer<'
     if args.resume && Checkpoint::exists(&args.out) {
         let checkpoint = Checkpoint::open(&args.out)?;
         if args.says_how()
-            && (&checkpoint.config, &checkpoint.options) != (&fitting(&config, checkpoint.seen), &options)
+            && (&checkpoint.config, &checkpoint.options) != (&fitting(&config, dataset, checkpoint.seen), &options)
         {
             return Err(Error::Config(format!(
                 "{} was begun with other settings; resume it without --preset, --config, --set and --seed",

@@ -4,7 +4,7 @@ use super::{Case, Ranked, Seen, TOP};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::model::{History, Model};
-use crate::train::{history, request_of};
+use crate::train::{history, known_user, request_of};
 
 /// Histories per forward pass.
 const BATCH: usize = 128;
@@ -48,7 +48,7 @@ fn unchecked(
     for (done, chunk) in order.chunks(BATCH).enumerate() {
         let of = |i: &usize| {
             let case = &cases[*i];
-            history(dataset, case.user, case.history.clone(), request_of(dataset, case.target))
+            history(dataset, known_user(dataset, case.user), case.history.clone(), request_of(dataset, case.target))
         };
         let histories: Vec<History> = chunk.iter().map(of).collect();
         let targets: Vec<u32> = chunk.iter().map(|i| dataset.item[cases[*i].target]).collect();

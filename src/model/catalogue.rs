@@ -12,6 +12,8 @@ pub struct Catalogue {
     /// `[n_items + 1]` latitude and longitude in degrees, NaN where unknown.
     #[serde(with = "places")]
     pub places: Option<Vec<[f32; 2]>>,
+    /// Events have places of their own, whether or not items have.
+    pub event_places: bool,
     /// `[n_items + 1, feature_dim]`
     pub features: Vec<f32>,
     pub feature_dim: usize,

@@ -36,7 +36,8 @@ pub struct Config {
     /// A learned share of the probability goes to the items of the user's own history, for people who come back. Useless
     /// where seen items are filtered, and left out there.
     pub repeats: bool,
-    /// The calibrated sigmoid output, trained beside the ranking with this weight; 0 switches it off.
+    /// Weight, beside the ranking, of the sigmoid output `y = σ(w s + b)`; 0 switches it off. Where there are ratings it is
+    /// the probability that the item will be liked, else that it is what comes next and not one drawn at random.
     pub output_weight: f32,
 
     /// Bias of attention scores by time gap, distance, category pair and position.

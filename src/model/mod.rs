@@ -268,7 +268,7 @@ fn known_of_items(gpu: &Gpu, p: &mut Params, config: &Config, catalogue: &Catalo
 }
 
 fn bias_layout(config: &Config, catalogue: &Catalogue) -> BiasLayout {
-    let places = config.place_bias && catalogue.places.is_some();
+    let places = config.place_bias && (catalogue.places.is_some() || catalogue.event_places);
     BiasLayout {
         time_knots: if config.time_bias { config.time_knots } else { 0 },
         place_knots: if places { config.place_knots } else { 0 },

@@ -30,7 +30,8 @@ pub struct Targets {
 pub struct Recommendation {
     pub item: u32,
     pub score: f32,
-    /// The calibrated output, where the model was trained with one.
+    /// The sigmoid output, where the model was trained with one: with ratings, that the item will be liked; without, that
+    /// it is what comes next, given that it is either that or one drawn at random.
     pub probability: Option<f32>,
 }
 
@@ -69,7 +70,11 @@ impl Model {
         let n = targets.items.host().len();
         let mut part = |items: &Ids, labels: &Tensor| {
             let v = ops::embedding(tape, vectors, items, None);
-            let scores = ops::dot(tape, states, &v).reshape(&[n, 1]);
+            let mut scores = ops::dot(tape, states, &v).reshape(&[n, 1]);
+            if let Some(bias) = &self.item_bias {
+                let bias = ops::embedding(tape, &bias.reshape(&[bias.len(), 1]), items, None);
+                scores = ops::add(tape, &scores, &bias);
+            }
             let logits = output.forward(tape, &scores, Activation::None, None).reshape(&[n]);
             let losses = ops::bce_with_logits(tape, &logits, labels);
             ops::mean(tape, &losses, n as f32)

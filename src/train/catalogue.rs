@@ -36,6 +36,7 @@ pub fn catalogue_of(dataset: &Dataset) -> Catalogue {
             let unknown = [f32::NAN; 2];
             std::iter::once(unknown).chain(p.iter().copied()).collect()
         }),
+        event_places: dataset.place.is_some(),
         features: dataset.item_features.as_ref().map_or_else(Vec::new, |f| padded(f, dataset.feature_dim)),
         feature_dim: dataset.item_features.as_ref().map_or(0, |_| dataset.feature_dim),
     }

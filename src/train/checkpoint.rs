@@ -151,10 +151,15 @@ impl Checkpoint {
         serde_json::from_slice(&text).map_err(|e| Error::format(&path, format!("damaged: {e}")))
     }
 
+    /// Whether it was trained on exactly these events.
+    pub fn is_of(&self, dataset: &Dataset) -> bool {
+        self.fingerprint == fingerprint(dataset)
+    }
+
     /// # Errors
     /// When it was trained on other events than `dataset`.
     pub fn expect_dataset(&self, dataset: &Dataset) -> Result<()> {
-        if self.fingerprint == fingerprint(dataset) {
+        if self.is_of(dataset) {
             return Ok(());
         }
         Err(Error::format(&self.folder, "it was trained on another dataset than the one given"))

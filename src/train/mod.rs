@@ -8,7 +8,9 @@ mod sampler;
 pub use catalogue::{catalogue_of, item_ids, user_id};
 pub use checkpoint::{Checkpoint, FORMAT};
 pub use options::{TrainOptions, set};
-pub use sampler::{Judging, Stretch, Windows, epoch_batches, history, request_of, stretches, training_batch};
+pub use sampler::{
+    Judging, Stretch, Windows, epoch_batches, history, known_user, request_of, stretches, training_batch,
+};
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -83,7 +85,7 @@ impl<'a> Trainer<'a> {
         if options.mask_seen && seen == Seen::Filter && config.label_smoothing > 0.0 {
             return Err(Error::Config("label_smoothing works with mask_seen = false alone: set one of the two".into()));
         }
-        let model = Model::new(gpu, &fitting(config, seen), catalogue_of(dataset), options.seed);
+        let model = Model::new(gpu, &fitting(config, dataset, seen), catalogue_of(dataset), options.seed);
         let stretches = stretches(dataset, config.len, options.windows);
         if stretches.is_empty() {
             return Err(Error::Config(
@@ -284,9 +286,16 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// `config` without what is useless here: where nothing is recommended twice, a pointer into the past has nothing to say.
-pub fn fitting(config: &Config, seen: Seen) -> Config {
-    Config { repeats: config.repeats && seen == Seen::Keep, ..config.clone() }
+/// `config` without what is useless here: where nothing is recommended twice, a pointer into the past has nothing to say,
+/// and in a log without times, only their order is known.
+pub fn fitting(config: &Config, dataset: &Dataset, seen: Seen) -> Config {
+    Config {
+        repeats: config.repeats && seen == Seen::Keep,
+        time_bias: config.time_bias && dataset.has_time,
+        time_input: config.time_input && dataset.has_time,
+        request_time: config.request_time && dataset.has_time,
+        ..config.clone()
+    }
 }
 
 fn is_due(count: usize, every: usize) -> bool {

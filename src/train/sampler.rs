@@ -85,6 +85,11 @@ pub fn history(dataset: &Dataset, user: u32, range: Range<usize>, request: Reque
     }
 }
 
+/// `user`, or 0 for "never seen" where there was nothing to learn of that user: one event alone has none before it.
+pub fn known_user(dataset: &Dataset, user: u32) -> u32 {
+    if training_events(dataset, user as usize).len() >= 2 { user } else { 0 }
+}
+
 /// What the request for event `target` knows: its time.
 pub fn request_of(dataset: &Dataset, target: usize) -> Request {
     Request { time: Some(dataset.time[target]), place: None }

@@ -187,9 +187,9 @@ fn no_position_sees_what_comes_after() {
         let at = |history: &desirepath::model::History| -> Vec<f32> {
             let batch = Batch::new(gpu(), &config, model.catalogue(), &[*history]);
             let n = history.items.len();
-            // All positions but the last.
-            let before: Vec<u32> = (0..n as u32 - 1).collect();
-            let ids = Ids::new(gpu(), &before, &[n - 1], n);
+            // All positions but the last, and but the one that asks at the time of the last where that is known.
+            let before: Vec<u32> = (0..n as u32 - 1 - u32::from(config.request_time)).collect();
+            let ids = Ids::new(gpu(), &before, &[before.len()], n);
             let tape = &mut Tape::off();
             let vectors = model.vectors(tape);
             model.states(tape, &batch, &vectors, &ids).to_vec().expect("read")
@@ -202,9 +202,7 @@ fn no_position_sees_what_comes_after() {
         items[last] = 1 + items[last] % dataset().n_items() as u32;
         places[last] = [0.0, 0.0];
         ratings[last] = 5.5 - ratings[last];
-        if !config.request_time {
-            times[last] += 100_000;
-        }
+        times[last] += 100_000;
         let other = desirepath::model::History {
             items: &items,
             times: &times,
