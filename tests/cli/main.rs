@@ -3,6 +3,7 @@
 
 mod files;
 mod kill;
+mod safe;
 mod usage;
 mod way;
 mod world;
