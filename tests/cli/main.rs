@@ -4,6 +4,8 @@
 mod files;
 mod kill;
 mod safe;
+#[cfg(target_os = "linux")]
+mod setup;
 mod usage;
 mod way;
 mod world;
