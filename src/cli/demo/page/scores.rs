@@ -33,8 +33,8 @@ pub fn headline(scores: &[Score]) -> String {
 /// What the bars say, from the numbers alone.
 pub fn caption(scores: &[Score]) -> String {
     let mut out = String::from(
-        "The models and the optimum know the time of the request, as a server does. The closer a bar comes to the dashed line, the optimum that nothing beats on average, the better; \
-         whiskers are 95\u{a0}% intervals over people.",
+        "The whole model and the optimum know the time of the request, as a server does. The closer a bar comes to the \
+         dashed line, the optimum that nothing beats on average, the better; whiskers are 95\u{a0}% intervals over people.",
     );
     if let (Some(model), Some(optimum)) = (of(scores, Role::Model), of(scores, Role::Optimum)) {
         let hr = model.hr10.value / optimum.hr10.value;
