@@ -131,11 +131,17 @@ fn a_new_training_replaces_a_model_after_an_epoch() {
         begun = Trainer::resume(gpu(), dataset(), &out, Seen::Keep).expect("the new training");
         assert_eq!((begun.state().epoch, begun.state().step, begun.options()), (0, 1, &options));
     }
+    let (waiting, kept) = (folder.path().join(".model.desirepath-new"), folder.path().join("kept"));
+    std::fs::rename(&waiting, &kept).expect("it waits");
     let watch = &mut |p: Progress| assert!(!matches!(p, Progress::Step { epoch: 1, .. }), "a stop");
     catch_unwind(AssertUnwindSafe(|| begun.run(Some(&out), watch))).expect_err("it stops");
-    assert!(files(&out) != old, "the epoch has ended");
-    let mut begun = Trainer::resume(gpu(), dataset(), &out, Seen::Keep).expect("the new training");
-    assert_eq!(begun.state().epoch, 1);
+    assert!(files(&out) != old && !waiting.exists(), "the epoch has ended");
+    let resume = || Trainer::resume(gpu(), dataset(), &out, Seen::Keep).expect("the new training");
+    assert_eq!(resume().state().epoch, 1);
+    // As if killed when the new model was in place and what waited was not yet gone.
+    std::fs::rename(&kept, &waiting).expect("as it was");
+    let mut begun = resume();
+    assert_eq!(begun.state().epoch, 0);
     begun.run(Some(&out), &mut |_| ()).expect("training");
     assert!(files(&out) == files(&whole), "stops have changed a bit");
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 2, "something is left beside");
@@ -226,6 +232,8 @@ fn damaged_and_foreign_checkpoints_are_refused() {
     refused("another version", resume(dataset(), &out), "format 99, but this program reads 1; train again");
     write(text.replace("\"dim\": 16", "\"dim\": 32"));
     refused("another width", resume(dataset(), &out), "but the configuration asks for");
+    write(text.replace("\"batch\": 16", "\"batch\": 0"));
+    refused("no batch", resume(dataset(), &out), "config.json: batch = 0");
     write(text.replace("\"heads\": 2", "\"heads\": 5"));
     refused("another number of heads", resume(dataset(), &out), "config.json: heads = 5");
     restore();

@@ -79,7 +79,7 @@ impl Kind {
             return Err(fail(e));
         }
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        sync_names(parent).map_err(fail)?;
+        sync_names(parent);
         self.discard(&aside);
         Ok(())
     }
@@ -116,7 +116,8 @@ fn sync(folder: &Path) -> std::io::Result<()> {
             false => sync_file(&entry.path())?,
         }
     }
-    sync_names(folder)
+    sync_names(folder);
+    Ok(())
 }
 
 /// Windows syncs a file only through a handle that may write, and elsewhere a file may be one that is only for reading.
@@ -124,7 +125,9 @@ fn sync_file(path: &Path) -> std::io::Result<()> {
     File::options().read(true).write(cfg!(windows)).open(path)?.sync_all()
 }
 
-/// The names in a folder are a file of their own on Unix; elsewhere a folder cannot be opened, nor has to be.
-fn sync_names(folder: &Path) -> std::io::Result<()> {
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+/// The names in a folder are a file of their own on Unix; elsewhere, and on some file systems, a folder cannot be synced.
+fn sync_names(folder: &Path) {
+    if let Ok(folder) = File::open(folder) {
+        let _ = folder.sync_all();
+    }
 }

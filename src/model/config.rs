@@ -184,13 +184,25 @@ impl Config {
             self.heads >= 1 && self.dim.is_multiple_of(self.heads) && self.dim / self.heads <= 128,
             format!("heads = {}: expected a divisor of dim = {} with at most 128 per head", self.heads, self.dim),
         )?;
-        check(self.ffn >= 1, "ffn = 0: expected 1 or more".into())?;
-        check(self.time_knots >= 2 && self.place_knots >= 2, "time_knots, place_knots: expected 2 or more".into())?;
+        // Upper bounds far beyond use, so that no size overflows.
+        let counts = [
+            ("blocks", self.blocks, 0, 64),
+            ("ffn", self.ffn, 1, 64),
+            ("time_knots", self.time_knots, 2, 1024),
+            ("place_knots", self.place_knots, 2, 1024),
+        ];
+        for (name, value, least, most) in counts {
+            check((least..=most).contains(&value), format!("{name} = {value}: expected {least} to {most}"))?;
+        }
+        let positive = |v: f32| v > 0.0 && v.is_finite();
         check(
-            self.time_unit_s > 0.0 && self.place_unit_km > 0.0,
+            positive(self.time_unit_s) && positive(self.place_unit_km),
             "time_unit_s, place_unit_km: expected more than 0".into(),
         )?;
-        check(self.output_weight >= 0.0, format!("output_weight = {}: expected 0 or more", self.output_weight))?;
+        check(
+            self.output_weight >= 0.0 && self.output_weight.is_finite(),
+            format!("output_weight = {}: expected 0 or more", self.output_weight),
+        )?;
         check(self.sequential() || self.mf, "every stage is off: switch on mf, gru, attention, pool or blocks".into())?;
         check(
             !self.repeats || self.sequential(),

@@ -128,7 +128,9 @@ impl Checkpoint {
     pub fn open_training(folder: &Path) -> Result<Checkpoint> {
         let begun = FOLDER.present(&waiting(folder));
         let waits = Checkpoint::exists(folder) && FOLDER.is(&begun);
-        Checkpoint::open(if waits { &begun } else { folder })
+        let checkpoint = Checkpoint::open(if waits { &begun } else { folder })?;
+        checkpoint.options.validate().map_err(|e| of_file(&checkpoint.folder.join(CONFIG), e))?;
+        Ok(checkpoint)
     }
 
     /// # Errors
@@ -148,12 +150,7 @@ impl Checkpoint {
             return Err(Error::format(&path, format!("format {found}, but this program reads {FORMAT}; train again")));
         }
         let header: Header = serde_json::from_value(value).map_err(damaged)?;
-        let wrong = |e| match e {
-            Error::Config(message) => Error::format(&path, message),
-            other => other,
-        };
-        header.model.validate().map_err(wrong)?;
-        header.train.validate().map_err(wrong)?;
+        header.model.validate().map_err(|e| of_file(&path, e))?;
         let Header { fingerprint, seen, model: config, train: options, .. } = header;
         Ok(Checkpoint { folder, config, options, seen, fingerprint })
     }
@@ -244,6 +241,14 @@ fn link_folder(from: &Path, to: &Path) -> std::io::Result<()> {
         fs::hard_link(&path, &target).or_else(|_| fs::copy(&path, &target).map(drop))?;
     }
     Ok(())
+}
+
+/// A setting that a file brings is no wrong usage.
+fn of_file(path: &Path, error: Error) -> Error {
+    match error {
+        Error::Config(message) => Error::format(path, message),
+        other => other,
+    }
 }
 
 /// A file that every checkpoint has.

@@ -73,7 +73,7 @@ impl TrainOptions {
         }
         check(self.lr > 0.0 && self.lr.is_finite(), format!("lr = {}: expected more than 0", self.lr))?;
         check((0.0..=1.0).contains(&self.lr_end), format!("lr_end = {}: expected 0 to 1", self.lr_end))?;
-        check(self.decay >= 0.0, format!("decay = {}: expected 0 or more", self.decay))?;
+        check(self.decay >= 0.0 && self.decay.is_finite(), format!("decay = {}: expected 0 or more", self.decay))?;
         check(self.clip > 0.0, format!("clip = {}: expected more than 0", self.clip))
     }
 

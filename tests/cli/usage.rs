@@ -48,6 +48,7 @@ fn wrong_usage_is_told_and_has_its_own_exit_code() {
     train(["--set", "dim=big"]).fails(2, "dim = big");
     train(["--set", "heads=3"]).fails(2, "heads = 3: expected a divisor of dim");
     train(["--set", "batch=1152921504606846976"]).fails(2, "batch = 1152921504606846976: expected 1 to 65536");
+    train(["--set", "ffn=1152921504606846976"]).fails(2, "ffn = 1152921504606846976: expected 1 to 64");
     train(["--set", "lr=nan"]).fails(2, "lr = NaN");
     assert!(!out.exists(), "nothing was begun");
 }
