@@ -25,7 +25,7 @@ pub enum Error {
     Format { path: PathBuf, message: String },
     /// A configuration value is unknown or out of range.
     Config(String),
-    /// Training produced a loss that is not a number.
+    /// Training produced a loss or scores that are not finite numbers.
     NotFinite { step: u64, message: String },
 }
 
@@ -61,7 +61,7 @@ impl fmt::Display for Error {
                 write!(f, "{}: {message}", path.display())
             }
             Error::Config(m) => write!(f, "configuration: {m}"),
-            Error::NotFinite { step, message } => write!(f, "step {step}: the loss is not finite: {message}"),
+            Error::NotFinite { step, message } => write!(f, "step {step}: {message}"),
         }
     }
 }

@@ -98,8 +98,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     bench.steps(&presets)?;
     bench.bar.finish_and_clear();
     let text = table::text(&bench.results);
-    common.print(&bench.results, text);
-    Ok(())
+    common.print(&bench.results, text)
 }
 
 struct Bench {

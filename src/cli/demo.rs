@@ -4,7 +4,7 @@ use desirepath::eval::metrics::{Measure, Metrics, Paired, paired};
 use desirepath::eval::optimum::{Knows, optimum};
 use desirepath::eval::{Case, Ranked, Seen, Split, cases, rank};
 use desirepath::model::{Config, Model};
-use desirepath::train::{TrainOptions, Trainer};
+use desirepath::train::{Checkpoint, TrainOptions, Trainer};
 use desirepath::{Error, Gpu, Result};
 use page::{Curve, Epoch, Facts, Measured, Report, Role, Score};
 use serde_json::json;
@@ -45,11 +45,14 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             eprintln!("{text}");
         }
     };
+    let page = args.out.join("index.html");
+    begin(&args.out, &page)?;
     let city = City::generate(&CityOptions { seed: args.seed, ..CityOptions::default() });
     let dataset = &city.dataset;
     let (users, items, events) = (dataset.n_users(), dataset.n_items(), dataset.n_events());
     say(&format!("a city of {users} people, {items} places and {events} visits, seed {}", args.seed));
     let gpu = common.gpu()?;
+    dataset.save(&args.out.join("data"), None)?;
     let (config, options) = settings(args.seed);
     let cases = cases(dataset, Split::Test);
     say("the whole model:");
@@ -57,7 +60,6 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     say("the same without time and place:");
     let blind_config = config.without_time_and_place();
     let blind = train(&gpu, &city, &blind_config, &options, &cases, "without time and place", None, common)?;
-    dataset.save(&args.out.join("data"), None)?;
     let best = optimum(&city, &cases, Knows::Time);
     let timeless = Metrics::of_ranks(&optimum(&city, &cases, Knows::Nothing).ranks, args.seed);
     let timeless = timeless.get("hr@10").unwrap_or(f64::NAN);
@@ -92,11 +94,9 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         people: chosen.iter().map(|c| pictures::person(&city, model, c)).collect::<Result<_>>()?,
         map: pictures::map(&city, model, chosen[0])?,
     };
-    let page = args.out.join("index.html");
     write(&page, &page::render(&report))?;
     let text = summary(&report, &gain, timeless, &page);
-    common.print(&as_json(&report, &gain, timeless, &page), text);
-    Ok(())
+    common.print(&as_json(&report, &gain, timeless, &page), text)
 }
 
 /// The model and its training: small steps on few histories reach the figures of the README within the two minutes that
@@ -181,6 +181,26 @@ fn as_json(report: &Report, gain: &Paired, timeless: f64, page: &Path) -> serde_
     })
 }
 
+/// What the pages of this program have in them, and other people's have not.
+const MARK: &str = "<title>desirepath demo</title>";
+
+/// Makes sure that nothing but an earlier demo is replaced, and marks the folder as one.
+fn begin(out: &Path, page: &Path) -> Result<()> {
+    let empty = || std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none());
+    if std::fs::read(page).is_ok_and(|text| String::from_utf8_lossy(&text).contains(MARK)) {
+        return Checkpoint::replaceable(&out.join("model"));
+    }
+    if out.exists() && !empty() {
+        let out = out.display();
+        return Err(Error::Config(format!("--out {out} exists and is no earlier demo; choose another folder")));
+    }
+    std::fs::create_dir_all(out).map_err(|e| Error::file(out, &e))?;
+    write(page, &format!("<!DOCTYPE html>\n{MARK}\n<p>The demo has not ended yet.</p>\n"))
+}
+
+/// The whole page or none: a reader, or a kill, may come at any moment.
 fn write(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text).map_err(|e| Error::file(path, &e))
+    let temporary = path.with_file_name(".index.html.desirepath-tmp");
+    let written = std::fs::write(&temporary, text).map_err(|e| Error::file(&temporary, &e));
+    written.and_then(|()| std::fs::rename(&temporary, path).map_err(|e| Error::file(path, &e)))
 }

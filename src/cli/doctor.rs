@@ -27,7 +27,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     }
     let listed = json!(list.iter().map(describe).collect::<Vec<_>>());
     if args.list {
-        common.print(&json!({ "adapters": listed }), text);
+        common.print(&json!({ "adapters": listed }), text)?;
         return Ok(());
     }
     let gpu = common.gpu()?;
@@ -52,7 +52,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     }
     let checks: Vec<Value> = reports.iter().map(report_json).collect();
     let value = json!({ "adapters": listed, "adapter": describe(&info), "checks": checks, "wrong": wrong, "advice": advice(&info) });
-    common.print(&value, text);
+    common.print(&value, text)?;
     match wrong {
         0 => Ok(()),
         _ => Err(Error::Gpu(format!("{wrong} ops are wrong on {info}: update its driver, or choose another adapter"))),

@@ -113,8 +113,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     evaluation.train = Some(checkpoint.options.clone());
     evaluation.seconds = seconds;
     evaluation.cases_per_s = cases.len() as f64 / seconds;
-    common.print(&evaluation, &evaluation);
-    Ok(())
+    common.print(&evaluation, &evaluation)
 }
 
 /// Metrics of a ranking, with the baselines on the same cases.

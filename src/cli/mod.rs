@@ -10,9 +10,11 @@ pub mod train;
 
 use desirepath::data::Dataset;
 use desirepath::eval::Seen;
-use desirepath::{Gpu, Options, Result};
+use desirepath::{Error, Gpu, Options, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use std::io::Write;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 #[derive(Debug, clap::Args)]
@@ -38,10 +40,18 @@ impl Common {
     }
 
     /// Prints `value` as JSON where that was asked for, and as text otherwise.
-    pub fn print(&self, value: &impl Serialize, text: impl std::fmt::Display) {
-        match serde_json::to_string_pretty(value) {
-            Ok(json) if self.json => println!("{json}"),
-            _ => print!("{text}"),
+    ///
+    /// # Errors
+    /// When it cannot be written. Somebody who closes the pipe has read enough: then the program ends quietly.
+    pub fn print(&self, value: &impl Serialize, text: impl std::fmt::Display) -> Result<()> {
+        let text = match serde_json::to_string_pretty(value) {
+            Ok(json) if self.json => json + "\n",
+            _ => text.to_string(),
+        };
+        let mut out = std::io::stdout().lock();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+            written => written.map_err(|e| Error::file(Path::new("standard output"), &e)),
         }
     }
 

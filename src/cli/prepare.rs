@@ -54,7 +54,7 @@ pub struct Args {
     /// Leave malformed lines out, and count them
     #[arg(long)]
     skip_bad: bool,
-    /// Drop events equal to an earlier one in every column
+    /// Drop events with the user, item, time, rating and place of an earlier one
     #[arg(long)]
     dedup: bool,
     /// Keep users with at least so many events
@@ -80,8 +80,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let (dataset, report) = data::prepare(&options(args))?;
     dataset.save(&args.out, Some(&report))?;
     spinner.finish_and_clear();
-    common.print(&report, format!("{report}written  {}\n", args.out.display()));
-    Ok(())
+    common.print(&report, format!("{report}written  {}\n", args.out.display()))
 }
 
 fn options(args: &Args) -> PrepareOptions {

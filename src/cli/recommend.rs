@@ -1,5 +1,5 @@
 use super::Common;
-use desirepath::data::Dataset;
+use desirepath::data::{Dataset, time};
 use desirepath::eval::Seen;
 use desirepath::model::{History, Model, Request};
 use desirepath::train::{Checkpoint, history, item_ids, known_user, user_id};
@@ -101,8 +101,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         cold: history.user == 0,
         explain: if args.explain { explain(&model, &history, &data)? } else { Vec::new() },
     };
-    common.print(&answer, text(&answer));
-    Ok(())
+    common.print(&answer, text(&answer))
 }
 
 /// The user's id, if it is known, or the items of an explicit history.
@@ -173,31 +172,11 @@ fn parse_place(text: &str) -> std::result::Result<[f32; 2], String> {
 
 /// Seconds since 1970, from a number or `YYYY-MM-DD[THH:MM[:SS]]` in UTC.
 fn parse_time(text: &str) -> std::result::Result<i64, String> {
-    if let Ok(seconds) = text.parse() {
-        return Ok(seconds);
-    }
-    let wrong = || format!("{text:?}: expected seconds since 1970 or YYYY-MM-DDTHH:MM");
-    let (date, clock) = text.split_once(['T', ' ']).unwrap_or((text, "00:00"));
-    let numbers = |part: &str, by: char| part.trim_end_matches('Z').split(by).map(|n| n.parse::<i64>()).collect();
-    let date: Vec<i64> = std::result::Result::map_err(numbers(date, '-'), |_: std::num::ParseIntError| wrong())?;
-    let clock: Vec<i64> = std::result::Result::map_err(numbers(clock, ':'), |_: std::num::ParseIntError| wrong())?;
-    let (&[year, month, day], &[hour, minute, ..]) = (date.as_slice(), clock.as_slice()) else { return Err(wrong()) };
-    let fits = (1..=9999).contains(&year)
-        && (1..=12).contains(&month)
-        && (1..=31).contains(&day)
-        && (0..24).contains(&hour)
-        && (0..60).contains(&minute);
-    if !fits {
-        return Err(wrong());
-    }
-    Ok(days_since_1970(year, month, day) * 86_400 + hour * 3600 + minute * 60 + clock.get(2).copied().unwrap_or(0))
-}
-
-/// Days from 1970-01-01 in the Gregorian calendar, counted in years that begin in March.
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let y = if month <= 2 { year - 1 } else { year };
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    365 * y + y.div_euclid(4) - y.div_euclid(100) + y.div_euclid(400) + day_of_year - 719_468
+    const END_OF_9999: i64 = 253_402_300_799;
+    let seconds = text.parse().ok().or_else(|| time::parse(text).map(|s| s.floor() as i64));
+    seconds
+        .filter(|s| (0..=END_OF_9999).contains(s))
+        .ok_or_else(|| format!("{text:?}: expected seconds since 1970 or YYYY-MM-DDTHH:MM, of a day that there is"))
 }
 
 #[cfg(test)]
@@ -210,7 +189,13 @@ mod tests {
         assert_eq!(parse_time("1970-01-01"), Ok(0));
         assert_eq!(parse_time("2000-02-29T12:30"), Ok(951_827_400));
         assert_eq!(parse_time("2026-11-25T07:00:05Z"), Ok(1_795_590_005));
-        assert!(parse_time("2026-13-01").is_err() && parse_time("noon").is_err());
+        assert_eq!(parse_time("1972-02-29 23:59"), Ok(68_255_940));
+        for wrong in ["2026-13-01", "noon", "2012-02-31", "2011-02-29", "2012-04-31", "1900-02-29", "1969-12-31"] {
+            assert!(parse_time(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["2012-01-01T10:00:9223372036854775807", "9223372036854775807", "-1", "2012-01-01T24:00"] {
+            assert!(parse_time(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use super::{Common, SeenArg};
 use desirepath::data::Dataset;
-use desirepath::eval::Seen;
+use desirepath::eval::{Seen, training_events};
 use desirepath::model::{Config, PRESETS};
 use desirepath::train::{Checkpoint, Progress, State, TrainOptions, Trainer, fitting, set};
 use desirepath::{Error, Gpu, Result};
@@ -39,7 +39,7 @@ pub struct Args {
     /// Go on from what is in --out; start where there is nothing yet
     #[arg(long)]
     resume: bool,
-    /// Replace what is in --out
+    /// Replace the model in --out, which stays until the first epoch of the new one has ended
     #[arg(long, conflicts_with = "resume")]
     force: bool,
     /// Items the user had before: in the ranking of the validation or not
@@ -69,9 +69,13 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         if !args.force {
             return Err(Error::Config(format!("{out} exists; go on with --resume or replace it with --force")));
         }
-        if args.out.exists() && !args.out.join("config.json").exists() {
+        if Checkpoint::replaceable(&args.out).is_err() {
             return Err(Error::Config(format!("{out} is no model that --force could replace; choose another --out")));
         }
+    }
+    if (1..=dataset.n_users()).all(|user| training_events(&dataset, user).len() < 2) {
+        let mend = "the last two of each are held out; prepare with --min-user 4 or more";
+        return Err(Error::format(&args.dataset, format!("no user has two events to train on; {mend}")));
     }
     let gpu = common.gpu()?;
     let mut trainer = trainer(args, &gpu, &dataset)?;
@@ -95,7 +99,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
          next: desirepath evaluate {model} {data}\n",
         summary.parameters, summary.seconds
     );
-    common.print(&summary, text);
+    common.print(&summary, text)?;
     if args.profile {
         print_timings(&gpu)?;
     }
@@ -115,7 +119,14 @@ fn print_timings(gpu: &Gpu) -> Result<()> {
 fn trainer<'a>(args: &Args, gpu: &Gpu, dataset: &'a Dataset) -> Result<Trainer<'a>> {
     let (config, options) = settings(args)?;
     if args.resume && Checkpoint::exists(&args.out) {
-        let checkpoint = Checkpoint::open(&args.out)?;
+        let checkpoint = Checkpoint::open_training(&args.out)?;
+        if args.seen != SeenArg::Auto && args.seen.resolve(dataset) != checkpoint.seen {
+            let begun = if checkpoint.seen == Seen::Keep { "keep" } else { "filter" };
+            return Err(Error::Config(format!(
+                "{} was begun with --seen {begun}; resume it without --seen, or replace it with --force",
+                args.out.display()
+            )));
+        }
         if args.says_how()
             && (&checkpoint.config, &checkpoint.options) != (&fitting(&config, dataset, checkpoint.seen), &options)
         {
@@ -144,7 +155,8 @@ fn settings(args: &Args) -> Result<(Config, TrainOptions)> {
     let mut options = TrainOptions::default();
     if let Some(path) = &args.config {
         let text = std::fs::read_to_string(path).map_err(|e| Error::file(path, &e))?;
-        read_config(&text, &mut config, &mut options).map_err(|e| Error::format(path, e.to_string()))?;
+        read_config(&text, args.preset.is_none(), &mut config, &mut options)
+            .map_err(|e| Error::format(path, e.to_string()))?;
     }
     for pair in &args.set {
         let (key, value) =
@@ -155,13 +167,13 @@ fn settings(args: &Args) -> Result<(Config, TrainOptions)> {
     Ok((config, options))
 }
 
-/// Tables `[model]` and `[train]`; `preset` in `[model]` chooses what the rest changes.
-fn read_config(text: &str, config: &mut Config, options: &mut TrainOptions) -> Result<()> {
+/// Tables `[model]` and `[train]`; `preset` in `[model]` chooses what the rest changes, unless the command line has.
+fn read_config(text: &str, choose: bool, config: &mut Config, options: &mut TrainOptions) -> Result<()> {
     let table: toml::Table = text.parse().map_err(|e: toml::de::Error| Error::Config(e.message().into()))?;
     for (section, values) in &table {
         let values = values.as_table().filter(|_| section == "model" || section == "train");
         let values = values.ok_or_else(|| Error::Config(format!("{section}: expected tables [model] and [train]")))?;
-        if let Some(preset) = values.get("preset").and_then(toml::Value::as_str) {
+        if let Some(preset) = values.get("preset").and_then(toml::Value::as_str).filter(|_| choose) {
             *config = Config::preset(preset)?;
         }
         for (key, value) in values.iter().filter(|(k, _)| *k != "preset") {

@@ -17,6 +17,8 @@ pub struct Layout {
     pub lat: Option<usize>,
     pub lon: Option<usize>,
     pub category: Option<usize>,
+    /// The first of the columns that say 1 or 0 for each of [`super::log::GENRES`].
+    pub genres: Option<usize>,
     /// What ends the first category of several in a field.
     pub category_end: Option<char>,
     pub features: Vec<FeatureColumn>,
@@ -182,6 +184,21 @@ pub fn with_header(
     Ok(layout)
 }
 
+/// Layout of a file about users with a header.
+///
+/// # Errors
+/// When no column is known as the user.
+pub fn of_users(path: &Path, line: u64, raw: &[String], given: &ColumnNames) -> Result<Layout> {
+    let bare = |n: &String| n.split(':').next().unwrap_or(n).to_string();
+    let header = Header { path, line, names: raw.iter().map(bare).collect() };
+    let user = match header.find(&given.user, USER, "--user-column") {
+        Err(_) => header.find(&None, USER, "--user-column")?, // the name given is the one in the events
+        found => found?,
+    };
+    let user = Some(header.needed(user, "user")?);
+    Ok(Layout { user, names: header.names, ..Layout::default() })
+}
+
 /// The unit that the name of a time column gives away.
 fn unit_in(name: &str) -> Option<TimeUnit> {
     match plain(name).as_str() {
@@ -257,15 +274,15 @@ pub fn by_number(path: &Path, line: u64, count: usize, given: &ColumnNames, want
 
 impl Layout {
     /// `user=uid, item=poi, …`, for the report.
-    pub fn describe(&self) -> String {
+    pub fn describe(&self, of_users: bool) -> String {
         let named = [
             ("user", self.user),
-            ("item", Some(self.item)),
+            ("item", (!of_users).then_some(self.item)),
             ("time", self.time),
             ("rating", self.rating),
             ("lat", self.lat),
             ("lon", self.lon),
-            ("category", self.category),
+            ("category", self.category.or(self.genres)),
         ];
         let known = named.iter().filter_map(|(what, at)| at.map(|c| format!("{what}={}", self.names[c])));
         let features = self.features.iter().map(|f| format!("feature={}", f.name));

@@ -1,4 +1,7 @@
 //! What is known about items: category, place, numeric features.
+//!
+//! These are facts of the catalogue, not behaviour: they are gathered from all events, the ones held out included, as a
+//! shop knows an item's kind and place before anybody comes. An item may so owe its place to a single event.
 
 use super::Dataset;
 use super::log::Log;

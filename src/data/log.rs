@@ -8,6 +8,29 @@ use std::collections::HashMap;
 /// Seconds at the end of the year 2100; a later time is one in another unit.
 const LATEST: f64 = 4_133_980_800.0;
 
+/// MovieLens 100K's, in the order of its columns; the first of them says that none is known.
+pub const GENRES: [&str; 19] = [
+    "unknown",
+    "Action",
+    "Adventure",
+    "Animation",
+    "Children's",
+    "Comedy",
+    "Crime",
+    "Documentary",
+    "Drama",
+    "Fantasy",
+    "Film-Noir",
+    "Horror",
+    "Musical",
+    "Mystery",
+    "Romance",
+    "Sci-Fi",
+    "Thriller",
+    "War",
+    "Western",
+];
+
 type Parsed<T> = std::result::Result<T, String>;
 
 /// Names to dense ids from 0, in order of first appearance.
@@ -141,6 +164,12 @@ impl Log {
         Ok(())
     }
 
+    /// Checks one line about a user; whether an event had that user.
+    pub fn knows_user(&self, record: &Lines, layout: &Layout) -> Parsed<bool> {
+        check_width(record, layout)?;
+        Ok(self.users.get(named(record, layout.user.unwrap_or(0), "user")?).is_some())
+    }
+
     fn keep_attributes(&mut self, record: &Lines, layout: &Layout, item: u32) {
         let mut start = 0;
         for (end, feature) in &self.ends {
@@ -149,9 +178,13 @@ impl Log {
             }
             start = *end;
         }
-        let Some(column) = layout.category else { return };
-        let field = record.field(column);
-        let name = layout.category_end.map_or(field, |end| field.split(end).next().unwrap_or(field)).trim();
+        let flagged =
+            |first: usize| (1..GENRES.len()).find(|n| record.field(first + n) == "1").map_or("", |n| GENRES[n]);
+        let named = |column: usize| {
+            let field = record.field(column);
+            layout.category_end.map_or(field, |end| field.split(end).next().unwrap_or(field)).trim()
+        };
+        let Some(name) = layout.genres.map(flagged).or_else(|| layout.category.map(named)) else { return };
         if name.is_empty() {
             return;
         }
@@ -207,15 +240,19 @@ fn number(field: &str, what: &str) -> Parsed<Option<f64>> {
         return Ok(None);
     }
     match field.parse::<f64>() {
-        Ok(value) if value.is_finite() => Ok(Some(value)),
+        Ok(value) if value.abs() <= f64::from(f32::MAX) => Ok(Some(value)),
+        Ok(value) if value.is_finite() => Err(format!("{what} {field:?} is larger than 32 bits can hold")),
         Ok(_) => Err(format!("{what} {field:?} is not finite")),
         Err(_) => Err(format!("{what} {field:?} is not a number")),
     }
 }
 
 fn time(field: &str, unit: TimeUnit) -> Parsed<f64> {
-    let seconds = match iso_seconds(field) {
+    let seconds = match super::time::parse(field) {
         Some(seconds) => seconds,
+        None if super::time::looks_like_a_date(field) => {
+            return Err(format!("time {field:?} is no moment that there was"));
+        }
         None => match number(field, "time")? {
             Some(value) => unit.seconds(value),
             None => return Err("the time is missing".into()),
@@ -229,43 +266,6 @@ fn time(field: &str, unit: TimeUnit) -> Parsed<f64> {
         return Err(format!("time {field:?} is beyond the year 2100; {mend}"));
     }
     Ok(seconds)
-}
-
-/// `2012-04-03`, or with `T` or a blank and `18:00[:06[.5]]`, and `Z` or `+02:00`.
-fn iso_seconds(text: &str) -> Option<f64> {
-    let (date, rest) = (text.get(..10)?, text.get(10..)?);
-    let bytes = date.as_bytes();
-    let digits = |range: std::ops::Range<usize>| {
-        date.get(range).filter(|t| t.bytes().all(|b| b.is_ascii_digit())).and_then(|t| t.parse::<i64>().ok())
-    };
-    let (year, month, day) = (digits(0..4)?, digits(5..7)?, digits(8..10)?);
-    if bytes[4] != b'-' || bytes[7] != b'-' || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    // Days since 1970 in the Gregorian calendar, years counted from March.
-    let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = y * 365 + y.div_euclid(4) - y.div_euclid(100) + y.div_euclid(400) + (m * 153 + 2) / 5 + day - 719_469;
-    let midnight = days as f64 * 86_400.0;
-    let Some(clock) = rest.strip_prefix(['T', ' ']) else {
-        return rest.is_empty().then_some(midnight);
-    };
-    let clock = clock.strip_suffix('Z').or_else(|| clock.strip_suffix(" UTC")).unwrap_or(clock);
-    let (clock, offset) = match clock.find(['+', '-']) {
-        None => (clock, 0.0),
-        Some(at) => {
-            let sign = if clock.as_bytes()[at] == b'-' { -1.0 } else { 1.0 };
-            (&clock[..at], sign * clock_seconds(&clock[at + 1..])?)
-        }
-    };
-    Some(midnight + clock_seconds(clock)? - offset)
-}
-
-fn clock_seconds(text: &str) -> Option<f64> {
-    let mut parts = text.split(':');
-    let hours = parts.next()?.parse::<u32>().ok().filter(|h| *h < 24)?;
-    let minutes = parts.next()?.parse::<u32>().ok().filter(|m| *m < 60)?;
-    let seconds = parts.next().map_or(Some(0.0), |s| s.parse::<f64>().ok()).filter(|s| (0.0..61.0).contains(s))?;
-    parts.next().is_none().then_some(f64::from(hours * 3600 + minutes * 60) + seconds)
 }
 
 fn place(record: &Lines, layout: &Layout) -> Parsed<Option<[f32; 2]>> {

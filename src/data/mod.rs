@@ -4,6 +4,7 @@
 
 pub mod city;
 mod columns;
+pub(crate) mod folder;
 mod items;
 mod lines;
 mod log;
@@ -13,12 +14,12 @@ mod read;
 mod report;
 pub mod split;
 mod store;
+pub mod time;
 
 pub use options::{ColumnNames, Format, PrepareOptions, TimeUnit};
 pub use prepare::prepare;
 pub use report::{FeatureReport, FileReport, KCore, Missing, PrepareReport};
 pub use store::FORMAT;
-pub(crate) use store::beside;
 
 /// A log of events, grouped by user and ordered by time within a user (equal times keep the order of the file).
 ///

@@ -15,7 +15,8 @@ pub enum Format {
     Csv,
     /// RecBole atomic files: tabs and a typed header such as `user_id:token`; an `.item` file beside is read too.
     Recbole,
-    /// GroupLens files without a header: `ratings.dat` (`::`) with `movies.dat` beside it, and `u.data` (tabs).
+    /// GroupLens files without a header: `ratings.dat` (`::`) with `movies.dat` beside it, and `u.data` or `u1.base`
+    /// (tabs), with the genres of `u.item` where it is named, too.
     Movielens,
 }
 
@@ -57,7 +58,7 @@ pub struct ColumnNames {
 /// Everything that [`crate::data::prepare()`] can be told. The default keeps every event and refuses bad lines.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PrepareOptions {
-    /// Files of events, read in this order; `.item` files among them are read as `items`, `.user` files are left out.
+    /// Files of events, read in this order; `.item` files among them are read as `items`, `.user` files are checked alone.
     pub files: Vec<PathBuf>,
     /// A file with one line per item: its category, place or numeric features.
     pub items: Option<PathBuf>,

@@ -6,6 +6,7 @@ use super::log::Log;
 use super::options::PrepareOptions;
 use super::read::read;
 use super::report::{KCore, Missing, PrepareReport};
+use super::split::leave_one_out;
 use crate::error::{Error, Result};
 use std::collections::HashSet;
 use std::path::Path;
@@ -71,7 +72,7 @@ fn by_user_and_time(log: &Log) -> Vec<u32> {
     order
 }
 
-/// Counts events that repeat one of the same user and time in every column; drops them if `dedup`.
+/// Counts events that repeat user, item, time, rating and place of an earlier one; drops them if `dedup`.
 fn duplicates(log: &Log, order: &mut Vec<u32>, dedup: bool, report: &mut PrepareReport) {
     let key = |event: usize| {
         let rating = log.rating.get(event).map(|r| r.to_bits());
@@ -194,7 +195,7 @@ fn build(mut log: Log, order: Vec<u32>, users: &[u32], items: &[u32], report: &m
     drop(order);
     dataset.item = events.iter().map(|e| new_item[log.item[*e as usize] as usize]).collect();
     dataset.time = events.iter().map(|e| log.time[*e as usize].floor() as i64).collect();
-    dataset.rating = ratings(&log, &events, report);
+    dataset.rating = ratings(&log, &events, &dataset, report);
     if !log.place.is_empty() {
         let unknown = [f32::NAN; 2];
         let place: Vec<_> = events.iter().map(|e| log.place.get(*e as usize).copied().unwrap_or(unknown)).collect();
@@ -211,20 +212,27 @@ pub(super) fn missing(report: &mut PrepareReport, what: &str, count: usize, fill
     }
 }
 
-fn ratings(log: &Log, events: &[u32], report: &mut PrepareReport) -> Option<Vec<f32>> {
+/// What was held out for validation and test has no say in what fills a gap, unless nothing else is known.
+fn ratings(log: &Log, events: &[u32], dataset: &Dataset, report: &mut PrepareReport) -> Option<Vec<f32>> {
     if log.rating.is_empty() {
         return None;
     }
     let mut ratings: Vec<f32> =
         events.iter().map(|e| log.rating.get(*e as usize).copied().unwrap_or(f32::NAN)).collect();
-    let known = ratings.iter().filter(|r| !r.is_nan());
-    let (sum, count) = known.fold((0.0, 0usize), |(sum, count), r| (sum + f64::from(*r), count + 1));
-    if count == 0 {
+    let unknown = ratings.iter().filter(|r| r.is_nan()).count();
+    if unknown == ratings.len() {
         report.notes.push("the column of ratings has no value; it is left out".into());
         return None;
     }
-    let mean = (sum / count as f64) as f32;
-    missing(report, "ratings", ratings.len() - count, &format!("filled with the mean, {mean}"));
+    let mean = |ratings: &mut dyn Iterator<Item = f32>| {
+        let known = ratings.filter(|r| !r.is_nan());
+        let (sum, count) = known.fold((0.0, 0usize), |(sum, count), r| (sum + f64::from(r), count + 1));
+        (count > 0).then(|| (sum / count as f64) as f32)
+    };
+    let split = leave_one_out(dataset);
+    let training = mean(&mut split.users().flat_map(|u| &ratings[u.train]).copied());
+    let mean = training.or_else(|| mean(&mut ratings.iter().copied()))?;
+    missing(report, "ratings", unknown, &format!("filled with the mean of those to learn from, {mean}"));
     ratings.iter_mut().filter(|r| r.is_nan()).for_each(|r| *r = mean);
     Some(ratings)
 }

@@ -1,13 +1,17 @@
 //! The files of events and items, one after the other, into one [`Log`].
 
-use super::columns::{Layout, by_number, with_header};
+use super::columns::{Layout, by_number, of_users, with_header};
 use super::lines::{Lines, guess_delimiter};
-use super::log::Log;
+use super::log::{GENRES, Log};
 use super::options::{Format, PrepareOptions, TimeUnit};
 use super::report::{FileReport, PrepareReport};
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
 
+/// Files whose titles GroupLens wrote in ISO 8859-1.
+const LATIN1: [&str; 2] = ["movies.dat", "u.item"];
+/// Columns of `u.item` before those of the genres.
+const UNTIL_GENRES: usize = 5;
 /// Malformed lines quoted in the report.
 const QUOTED: usize = 5;
 
@@ -15,6 +19,7 @@ const QUOTED: usize = 5;
 enum Kind {
     Events,
     Items,
+    Users,
 }
 
 /// Reads all files of events in the order given, then what is known about their items.
@@ -26,8 +31,6 @@ pub(super) fn read(options: &PrepareOptions, report: &mut PrepareReport) -> Resu
     let mut layouts: Vec<Layout> = Vec::new();
     let named = |ending: &'static str| options.files.iter().filter(move |p| ends_with(p, ending));
     let mut items: Vec<PathBuf> = named(".item").cloned().chain(options.items.clone()).collect();
-    let users = named(".user").map(|p| format!("{}: attributes of users are not used", p.display()));
-    report.notes.extend(users);
     let events: Vec<&PathBuf> =
         options.files.iter().filter(|p| !ends_with(p, ".item") && !ends_with(p, ".user")).collect();
     if events.is_empty() {
@@ -51,6 +54,9 @@ pub(super) fn read(options: &PrepareOptions, report: &mut PrepareReport) -> Resu
         layouts.push(read_file(path, Kind::Items, options, &mut log, report)?);
     }
     every_name_found(options, events[0], &layouts)?;
+    for path in named(".user") {
+        read_file(path, Kind::Users, options, &mut log, report)?;
+    }
     report.has_time = layouts[0].time.is_some();
     if !report.has_time {
         report.notes.push("no column of times: the order of the files is taken for the order in time".into());
@@ -87,18 +93,19 @@ fn read_file(
     report: &mut PrepareReport,
 ) -> Result<Layout> {
     let mut lines = Lines::open(path)?;
-    if base(path) == "movies.dat" {
+    if LATIN1.contains(&base(path).as_str()) {
         lines.set_latin1();
     }
     let (format, layout, header) = layout(path, kind, &mut lines, options)?;
     let unit = options.time_unit.or(layout.time_unit).unwrap_or(TimeUnit::S);
-    let mut rows = 0;
+    let (mut rows, mut known) = (0, 0);
     let mut next = if header { lines.next_record()? } else { Some(lines.split_again()?) };
     while let Some(record) = next {
         rows += 1;
         let kept = record.and_then(|()| match kind {
             Kind::Events => log.push_event(&lines, &layout, unit),
             Kind::Items => log.push_item(&lines, &layout),
+            Kind::Users => log.knows_user(&lines, &layout).map(|knows| known += u64::from(knows)),
         });
         if let Err(message) = kept {
             malformed(path, lines.line(), message, options.skip_bad, report)?;
@@ -108,10 +115,15 @@ fn read_file(
     if rows == 0 {
         return Err(Error::data(path, 1, "has a header and nothing below it; was the export cut short?"));
     }
-    if kind == Kind::Events {
-        report.rows_read += rows;
+    match kind {
+        Kind::Events => report.rows_read += rows,
+        Kind::Items => {}
+        Kind::Users => report
+            .notes
+            .push(format!("{}: {known} of {rows} users are in the log; their attributes are not used", path.display())),
     }
-    report.files.push(FileReport { path: path.display().to_string(), format, columns: layout.describe(), rows });
+    let columns = layout.describe(kind == Kind::Users);
+    report.files.push(FileReport { path: path.display().to_string(), format, columns, rows });
     Ok(layout)
 }
 
@@ -144,6 +156,7 @@ fn layout(path: &Path, kind: Kind, lines: &mut Lines, options: &PrepareOptions) 
     match format {
         Format::Recbole => lines.set_dialect(given.unwrap_or("\t"), false),
         Format::Movielens if first.contains("::") => lines.set_dialect("::", false),
+        Format::Movielens if kind != Kind::Events => lines.set_dialect(given.unwrap_or("|"), false),
         Format::Movielens => lines.set_dialect(given.unwrap_or("\t"), false),
         Format::Auto | Format::Csv => lines.set_dialect(given.unwrap_or_else(|| guess_delimiter(&first)), true),
     }
@@ -155,10 +168,16 @@ fn layout(path: &Path, kind: Kind, lines: &mut Lines, options: &PrepareOptions) 
     let columns = (&options.columns, options.features.as_slice());
     let events = kind == Kind::Events;
     if format == Format::Movielens && !events {
-        // movies.dat: id, title, genres with bars between them
+        // movies.dat: id, title, genres with bars between them; u.item: five facts, then a column for each genre; of
+        // users the first is the id, too
         let names = (1..=fields.len()).map(|n| n.to_string()).collect();
-        let category = (fields.len() >= 3).then_some(2);
-        return Ok((format, Layout { names, category, category_end: Some('|'), ..Layout::default() }, false));
+        let genres = (kind == Kind::Items && fields.len() == UNTIL_GENRES + GENRES.len()).then_some(UNTIL_GENRES);
+        let category = (kind == Kind::Items && fields.len() >= 3).then_some(2).filter(|_| genres.is_none());
+        let layout = Layout { user: Some(0), names, genres, category, category_end: Some('|'), ..Layout::default() };
+        return Ok((format, layout, false));
+    }
+    if kind == Kind::Users {
+        return Ok((format, of_users(path, line, &fields, columns.0)?, true));
     }
     if format == Format::Movielens || options.no_header && format == Format::Csv && events {
         let layout = by_number(path, line, fields.len(), columns.0, columns.1)?;
@@ -169,15 +188,22 @@ fn layout(path: &Path, kind: Kind, lines: &mut Lines, options: &PrepareOptions) 
 }
 
 fn recognise(path: &Path, first: &str, options: &PrepareOptions) -> Format {
-    if options.format != Format::Auto && base(path) != "movies.dat" && options.items.as_deref() != Some(path) {
+    let base = base(path);
+    let own_format = LATIN1.contains(&base.as_str()) || ends_with(path, ".user");
+    if options.format != Format::Auto && !own_format && options.items.as_deref() != Some(path) {
         return options.format;
     }
     let typed =
         |field: &str| matches!(field.trim().split_once(':'), Some((_, "token" | "token_seq" | "float" | "float_seq")));
     let numbers = |fields: Vec<&str>| fields.len() == 4 && fields.iter().all(|f| f.trim().parse::<f64>().is_ok());
-    let movielens = base(path) == "movies.dat"
+    let bars = first.split('|').count();
+    // u.data, and the splits u1.base, u1.test, ua.base, … of it
+    let log = base.starts_with('u') && [".data", ".base", ".test"].iter().any(|end| base.ends_with(end));
+    let movielens = base == "movies.dat"
+        || base == "u.item" && bars == UNTIL_GENRES + GENRES.len()
+        || base == "u.user" && bars == 5
         || numbers(first.split("::").collect())
-        || base(path) == "u.data" && numbers(first.split('\t').collect());
+        || log && numbers(first.split('\t').collect());
     if first.split('\t').all(typed) {
         Format::Recbole
     } else if movielens && options.delimiter.is_none() {

@@ -1,17 +1,19 @@
 //! The dataset folder: `dataset.json` says what `columns.bin` holds, all little-endian, each column with its CRC-32.
 
 use super::Dataset;
+use super::folder::Kind;
 use super::report::PrepareReport;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const KIND: &str = "desirepath dataset";
 /// Version of the folder's layout.
 pub const FORMAT: u32 = 1;
 const INDEX: &str = "dataset.json";
+const FOLDER: Kind = Kind { name: "dataset", mark: INDEX };
 const COLUMNS: &str = "columns.bin";
 
 #[derive(Serialize, Deserialize)]
@@ -42,20 +44,7 @@ impl Dataset {
     /// # Errors
     /// When a file cannot be written, or `path` is something other than a dataset (which is left alone).
     pub fn save(&self, path: &Path, report: Option<&PrepareReport>) -> Result<()> {
-        if path.file_name().is_none() {
-            return Err(Error::format(path, "is no name for a dataset folder"));
-        }
-        replaceable(path)?;
-        let new = beside(path, "tmp");
-        if let Some(parent) = new.parent().filter(|p| !p.as_os_str().is_empty()) {
-            fs::create_dir_all(parent).map_err(|e| Error::file(parent, &e))?;
-        }
-        let written = self.write_folder(&new, report).and_then(|()| put(&new, path));
-        if written.is_err() {
-            // The first error is the one to tell; a leftover folder does no harm.
-            let _ = fs::remove_dir_all(&new);
-        }
-        written
+        FOLDER.replace(path, |folder| self.write_folder(folder, report))
     }
 
     /// Reads a folder written by [`Dataset::save`].
@@ -63,7 +52,7 @@ impl Dataset {
     /// # Errors
     /// When it is incomplete, damaged or of another version.
     pub fn load(path: &Path) -> Result<Self> {
-        let path = &present(path);
+        let path = &FOLDER.present(path);
         let index = read_index(path)?;
         let mut source = open_columns(path, &index)?;
         let mut dataset = Dataset { feature_dim: index.feature_dim, has_time: index.has_time, ..Dataset::default() };
@@ -94,11 +83,6 @@ impl Dataset {
     }
 
     fn write_folder(&self, folder: &Path, report: Option<&PrepareReport>) -> Result<()> {
-        match fs::remove_dir_all(folder) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::file(folder, &e)),
-            _ => {}
-        }
-        fs::create_dir(folder).map_err(|e| Error::file(folder, &e))?;
         let file = folder.join(COLUMNS);
         let columns = self.write_columns(&file).map_err(|e| Error::file(&file, &e))?;
         let index = Index {
@@ -115,12 +99,7 @@ impl Dataset {
         };
         let file = folder.join(INDEX);
         let text = serde_json::to_vec_pretty(&index).map_err(|e| Error::format(&file, e.to_string()))?;
-        let write = || {
-            let mut out = File::create(&file)?;
-            out.write_all(&text)?;
-            out.sync_all()
-        };
-        write().map_err(|e| Error::file(&file, &e))
+        fs::write(&file, text).map_err(|e| Error::file(&file, &e))
     }
 
     fn write_columns(&self, file: &Path) -> std::io::Result<Vec<Column>> {
@@ -151,7 +130,6 @@ impl Dataset {
             }
         }
         out.flush()?;
-        out.get_ref().sync_all()?;
         Ok(columns)
     }
 
@@ -208,7 +186,7 @@ impl PrepareReport {
     /// # Errors
     /// As [`Dataset::load`].
     pub fn load(path: &Path) -> Result<Option<Self>> {
-        Ok(read_index(&present(path))?.report)
+        Ok(read_index(&FOLDER.present(path))?.report)
     }
 }
 
@@ -259,49 +237,6 @@ fn open_columns(path: &Path, index: &Index) -> Result<BufReader<File>> {
         ));
     }
     Ok(BufReader::with_capacity(1 << 16, source))
-}
-
-/// Whatever is at `path` may only be replaced if it is a dataset, or an empty folder.
-fn replaceable(path: &Path) -> Result<()> {
-    if path.join(INDEX).is_file() || !path.exists() {
-        return Ok(());
-    }
-    let empty = fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
-    if empty {
-        Ok(())
-    } else {
-        Err(Error::format(path, "exists and is no dataset; it is left alone, choose another name"))
-    }
-}
-
-/// `name.suffix` beside `path`: on the same disk, so that renaming is one step.
-pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{suffix}"));
-    path.with_file_name(name)
-}
-
-/// Where the dataset is: a kill between the two renames of [`put`] leaves it aside.
-fn present(path: &Path) -> PathBuf {
-    let aside = beside(path, "old");
-    if !path.exists() && aside.join(INDEX).is_file() { aside } else { path.into() }
-}
-
-fn put(new: &Path, path: &Path) -> Result<()> {
-    let fail = |e: std::io::Error| Error::file(path, &e);
-    let aside = beside(path, "old");
-    if path.exists() {
-        // Of an earlier run; `path` is there, so nobody needs it.
-        let _ = fs::remove_dir_all(&aside);
-        fs::rename(path, &aside).map_err(fail)?;
-    }
-    if let Err(e) = fs::rename(new, path) {
-        // Best effort: if this fails too, `load` finds it aside.
-        let _ = fs::rename(&aside, path);
-        return Err(fail(e));
-    }
-    let _ = fs::remove_dir_all(&aside);
-    Ok(())
 }
 
 fn crc(bytes: &[u8]) -> u32 {

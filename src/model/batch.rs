@@ -164,7 +164,7 @@ fn context(gpu: &Gpu, config: &Config, catalogue: &Catalogue, histories: &[Histo
     for (row, h) in histories.iter().enumerate() {
         for (t, item) in h.items.iter().map(|i| *i as usize).enumerate() {
             let of_item = || catalogue.places.as_ref().map_or(unknown, |p| p[item]);
-            let lat_lon = h.places.map_or_else(of_item, |p| p[t]);
+            let lat_lon = h.places.map(|p| p[t]).filter(|p| p[0].is_finite()).unwrap_or_else(of_item);
             let key = Moment { time_s: h.times[t], lat_lon, category: catalogue.category_of(item) };
             let asked = h.request.place.filter(|_| t + 1 == h.items.len());
             queries[row * len + t] =

@@ -8,7 +8,8 @@
 //! | `state.json`, `last.safetensors`, `optimizer.safetensors` | where training stands, to go on from with the same bits |
 
 use super::{State, TrainOptions, catalogue, catalogue_of};
-use crate::data::{Dataset, beside};
+use crate::data::Dataset;
+use crate::data::folder::{Kind, beside};
 use crate::error::{Error, Result};
 use crate::eval::Seen;
 use crate::gpu::Gpu;
@@ -19,6 +20,9 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// The file that tells a checkpoint from any other folder.
+const CONFIG: &str = "config.json";
+const FOLDER: Kind = Kind { name: "model", mark: CONFIG };
 /// Version of the folder's layout and of what the weights mean.
 pub const FORMAT: u32 = 1;
 
@@ -56,16 +60,16 @@ pub(super) struct Snapshot<'a> {
 }
 
 impl Snapshot<'_> {
-    /// Writes the folder beside `out`, complete, and puts it in place of what was there.
+    /// Writes the checkpoint `out` in place of what was there.
+    ///
+    /// Until the first epoch has ended, a model that has finished one stays: the new training waits beside it.
     pub fn save(&self, out: &Path) -> Result<()> {
-        let temporary = beside(out, "tmp");
-        let _ = fs::remove_dir_all(&temporary);
-        let done = fs::create_dir_all(&temporary).map_err(|e| Error::file(&temporary, &e));
-        let done = done.and_then(|()| self.fill(out, &temporary)).and_then(|()| replace(&temporary, out));
-        if done.is_err() {
-            let _ = fs::remove_dir_all(&temporary); // half a checkpoint helps nobody, on a full disk least of all
+        let to = if self.state.epoch == 0 && is_trained(out) { waiting(out) } else { out.to_path_buf() };
+        FOLDER.replace(&to, |new| self.fill(&to, new))?;
+        if to == out {
+            discard_waiting(out);
         }
-        done
+        Ok(())
     }
 
     fn fill(&self, old: &Path, folder: &Path) -> Result<()> {
@@ -99,21 +103,39 @@ impl Snapshot<'_> {
         }
         write_tensors(&folder.join("optimizer.safetensors"), &moments)?;
         write_json(&folder.join("state.json"), self.state)?;
-        write_json(&folder.join("config.json"), &header)
+        write_json(&folder.join(CONFIG), &header)
     }
 }
 
 impl Checkpoint {
-    /// Whether there is one to go on from; [`Checkpoint::open`] says whether it can be read.
+    /// Whether there is something in `folder`; [`Checkpoint::open`] says whether it is a model that can be read.
     pub fn exists(folder: &Path) -> bool {
-        recover(folder).exists()
+        FOLDER.present(folder).exists()
+    }
+
+    /// Whether `folder` is free, or holds a model or nothing: else training would destroy something.
+    ///
+    /// # Errors
+    /// When it holds something else.
+    pub fn replaceable(folder: &Path) -> Result<()> {
+        FOLDER.replaceable(folder)
+    }
+
+    /// The training to go on with: one that has yet to replace the model in `folder`, or the model's own.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`].
+    pub fn open_training(folder: &Path) -> Result<Checkpoint> {
+        let begun = FOLDER.present(&waiting(folder));
+        let waits = Checkpoint::exists(folder) && FOLDER.is(&begun);
+        Checkpoint::open(if waits { &begun } else { folder })
     }
 
     /// # Errors
     /// When `folder` is not a checkpoint of this format.
     pub fn open(folder: &Path) -> Result<Checkpoint> {
-        let folder = recover(folder);
-        let path = folder.join("config.json");
+        let folder = FOLDER.present(folder);
+        let path = folder.join(CONFIG);
         let text = fs::read_to_string(&path).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => Error::format(&folder, "not a model folder: it has no config.json"),
             _ => Error::file(&path, &e),
@@ -126,7 +148,12 @@ impl Checkpoint {
             return Err(Error::format(&path, format!("format {found}, but this program reads {FORMAT}; train again")));
         }
         let header: Header = serde_json::from_value(value).map_err(damaged)?;
-        header.model.validate()?;
+        let wrong = |e| match e {
+            Error::Config(message) => Error::format(&path, message),
+            other => other,
+        };
+        header.model.validate().map_err(wrong)?;
+        header.train.validate().map_err(wrong)?;
         let Header { fingerprint, seen, model: config, train: options, .. } = header;
         Ok(Checkpoint { folder, config, options, seen, fingerprint })
     }
@@ -137,7 +164,15 @@ impl Checkpoint {
     }
 
     /// The model with its best weights.
+    ///
+    /// # Errors
+    /// When the weights are missing, damaged or those that training began with.
     pub fn load(&self, gpu: &Gpu, data: &Dataset) -> Result<Model> {
+        // A folder for serving alone may lack the state.
+        if self.state().is_ok_and(|s| s.step == 0) {
+            let untrained = "its training has learned nothing yet; go on with `desirepath train --resume`";
+            return Err(Error::format(&self.folder, untrained));
+        }
         let model = Model::new(gpu, &self.config, catalogue_of(data), self.options.seed);
         let weights = self.weights("model.safetensors", &model)?;
         model.params().list().iter().zip(&weights).for_each(|(p, v)| p.tensor.write(v));
@@ -183,25 +218,21 @@ impl Checkpoint {
     }
 }
 
-/// Puts `new` in place of `old`. A kill between the two renames leaves the old one under `.old`: see [`recover`].
-fn replace(new: &Path, old: &Path) -> Result<()> {
-    let aside = beside(old, "old");
-    let fail = |path: &Path| {
-        let path = path.to_path_buf();
-        move |e: std::io::Error| Error::file(&path, &e)
-    };
-    if old.exists() {
-        let _ = fs::remove_dir_all(&aside);
-        fs::rename(old, &aside).map_err(fail(old))?;
-    }
-    fs::rename(new, old).map_err(fail(old))?;
-    let _ = fs::remove_dir_all(&aside);
-    Ok(())
+/// Where a training that is to replace the model in `out` stays until its first epoch has ended.
+fn waiting(out: &Path) -> PathBuf {
+    beside(out, "new")
 }
 
-fn recover(folder: &Path) -> PathBuf {
-    let aside = beside(folder, "old");
-    if !folder.exists() && aside.exists() { aside } else { folder.to_path_buf() }
+/// Forgets a training that waits beside `out`.
+fn discard_waiting(out: &Path) {
+    FOLDER.remove(&waiting(out));
+}
+
+/// Whether there is a model at `out` that is worth something. One that cannot be read may be of another version.
+fn is_trained(out: &Path) -> bool {
+    let out = FOLDER.present(out);
+    let state = || Checkpoint::open(&out).and_then(|c| c.state());
+    FOLDER.is(&out) && !state().is_ok_and(|s| s.epoch == 0)
 }
 
 /// The same files under another folder, without copying: they are never changed in place.

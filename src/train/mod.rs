@@ -101,12 +101,12 @@ impl<'a> Trainer<'a> {
         Ok(Trainer { dataset, options, seen, model, moments, best: None, state, stretches, judging })
     }
 
-    /// Continues from the checkpoint in `folder`.
+    /// Continues the training that [`Trainer::run`] began in `folder`.
     ///
     /// # Errors
     /// When it is of another dataset or damaged.
     pub fn resume(gpu: &Gpu, dataset: &'a Dataset, folder: &Path, seen: Seen) -> Result<Self> {
-        let checkpoint = Checkpoint::open(folder)?;
+        let checkpoint = Checkpoint::open_training(folder)?;
         checkpoint.expect_dataset(dataset)?;
         let mut trainer = Trainer::new(gpu, dataset, &checkpoint.config, &checkpoint.options, seen)?;
         (trainer.state, trainer.best) = checkpoint.load_training(&trainer.model, &trainer.moments)?;
@@ -135,6 +135,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// Trains to the end, keeping the checkpoint in `out` (where given) current. The model then has its best weights.
+    /// A trained model that is there already is replaced when the first epoch has ended.
     pub fn run(&mut self, out: Option<&Path>, watch: &mut dyn FnMut(Progress)) -> Result<()> {
         let steps_per_epoch = self.stretches.len().div_ceil(self.options.batch);
         if let Some(out) = out.filter(|_| self.state == State::default()) {
@@ -225,14 +226,16 @@ impl<'a> Trainer<'a> {
         let losses: Vec<f32> = unread.drain(..).map(|loss| loss.item()).collect::<Result<_>>()?;
         if let Some(bad) = losses.iter().position(|l| !l.is_finite()) {
             let good = first + bad as u64;
-            return Err(self.not_finite(good + 1, format!("it is {} after {good} good steps", losses[bad])));
+            let what = format!("the loss is not finite: it is {} after {good} good steps", losses[bad]);
+            return Err(self.not_finite(good + 1, what));
         }
         Ok(losses.into_iter().map(f64::from).collect())
     }
 
     fn not_finite(&self, step: u64, what: String) -> Error {
         let TrainOptions { lr, clip, .. } = self.options;
-        Error::NotFinite { step, message: format!("{what}; try a lower lr (now {lr}) or a lower clip (now {clip})") }
+        let mend = format!("begin again with a lower lr (now {lr}), e.g. --force --set lr={}", lr / 4.0);
+        Error::NotFinite { step, message: format!("{what}; {mend}, or a lower clip (now {clip})") }
     }
 
     fn end_epoch(&mut self, steps: usize) -> Result<()> {
@@ -243,7 +246,10 @@ impl<'a> Trainer<'a> {
         if (last || is_due(epoch, self.options.validate_every)) && !cases.is_empty() {
             let ranks = validation_ranks(&self.model, self.dataset, &cases, self.seen)?;
             if ranks.contains(&0) {
-                return Err(self.not_finite(self.state.step, "so are the scores of the validation".into()));
+                return Err(self.not_finite(
+                    self.state.step,
+                    "the scores of the validation are not finite, though the loss was".into(),
+                ));
             }
             let n = ranks.len() as f64;
             let within = || ranks.iter().filter(|r| **r <= 10);
@@ -270,7 +276,8 @@ impl<'a> Trainer<'a> {
         self.model.params().list().iter().map(|p| p.tensor.to_vec()).collect()
     }
 
-    /// Writes the checkpoint: complete beside the old one, then put in its place.
+    /// Writes the checkpoint: complete beside the old one, then put in its place. Before the first epoch has ended, a
+    /// trained model in `out` stays, and the checkpoint waits beside it for [`Trainer::resume`].
     pub fn save(&self, out: &Path) -> Result<()> {
         let snapshot = checkpoint::Snapshot {
             model: &self.model,

@@ -1,6 +1,7 @@
 use super::Windows;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
+use crate::eval::training_events;
 use crate::model::Config;
 use serde::{Deserialize, Serialize};
 
@@ -60,9 +61,16 @@ impl TrainOptions {
     /// When a value is out of range, naming it and what is allowed.
     pub fn validate(&self) -> Result<()> {
         let check = |ok: bool, message: String| if ok { Ok(()) } else { Err(Error::Config(message)) };
-        check(self.epochs >= 1, "epochs = 0: expected 1 or more".into())?;
-        check(self.batch >= 1, "batch = 0: expected 1 or more".into())?;
-        check(self.validate_every >= 1, "validate_every = 0: expected 1 or more".into())?;
+        // Upper bounds far beyond use, so that no count overflows.
+        let counts = [
+            ("epochs", self.epochs, 1, 1_000_000),
+            ("patience", self.patience, 0, 1_000_000),
+            ("batch", self.batch, 1, 65_536),
+            ("validate_every", self.validate_every, 1, 1_000_000),
+        ];
+        for (name, value, least, most) in counts {
+            check((least..=most).contains(&value), format!("{name} = {value}: expected {least} to {most}"))?;
+        }
         check(self.lr > 0.0 && self.lr.is_finite(), format!("lr = {}: expected more than 0", self.lr))?;
         check((0.0..=1.0).contains(&self.lr_end), format!("lr_end = {}: expected 0 to 1", self.lr_end))?;
         check(self.decay >= 0.0, format!("decay = {}: expected 0 or more", self.decay))?;
@@ -77,10 +85,11 @@ impl TrainOptions {
         self.lr * warm * (self.lr_end + (1.0 - self.lr_end) * cosine)
     }
 
-    /// From which rating on an event counts as liked; `None` without ratings or where all are the same.
+    /// From which rating on an event counts as liked; `None` without ratings or where all to learn from are the same.
     pub fn like_from(&self, dataset: &Dataset) -> Option<f32> {
         let ratings = dataset.rating.as_ref()?;
-        let known = || ratings.iter().copied().filter(|r| r.is_finite());
+        let learned = || (1..=dataset.n_users()).flat_map(|user| &ratings[training_events(dataset, user)]);
+        let known = || learned().copied().filter(|r| r.is_finite());
         let (low, high) = (known().fold(f32::MAX, f32::min), known().fold(f32::MIN, f32::max));
         (high > low).then(|| self.like.unwrap_or(low + 0.75 * (high - low)))
     }

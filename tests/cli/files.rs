@@ -55,6 +55,17 @@ fn items_that_training_never_saw() {
     run(&["train", text(&place().dataset()), "--out", text(&model), "--resume"]).fails(1, "trained on another dataset");
 }
 
+/// A log is data: that it is too short is no wrong usage.
+#[test]
+fn histories_too_short_to_train_on() {
+    let (file, data) = (place().path("short.csv"), place().path("short"));
+    std::fs::write(&file, "user,item,time\na,x,1\na,y,2\na,x,3\nb,x,3\n").expect("write");
+    run(&["prepare", text(&file), "--out", text(&data)]).ok();
+    let run = run(&["train", text(&data), "--out", text(&place().path("short-model"))]);
+    assert!(run.stderr.contains(text(&data)), "{}", run.stderr);
+    run.fails(1, "no user has two events to train on");
+}
+
 #[test]
 fn damaged_models_are_refused() {
     let (data, model) = (place().dataset(), place().path("damaged"));
@@ -82,6 +93,8 @@ fn damaged_models_are_refused() {
     refused("another version", "format 2, but this program reads 1; train again");
     spoil("config.json", &|b| b[..b.len() / 2].to_vec());
     refused("half a configuration", "damaged");
+    spoil("config.json", &|b| String::from_utf8(b).expect("text").replace("\"heads\": 2", "\"heads\": 5").into());
+    refused("heads that do not fit", "config.json: heads = 5: expected a divisor of dim");
     heal("config.json");
     spoil("data/columns.bin", &|b| b[..b.len() - 8].to_vec());
     refused("cut short", "cut off or damaged");

@@ -1,5 +1,6 @@
 use crate::{command, contents, place, run, text};
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -8,6 +9,12 @@ fn steps(folder: &Path) -> u64 {
     let state = std::fs::read(folder.join("state.json")).unwrap_or_default();
     let state: serde_json::Value = serde_json::from_slice(&state).unwrap_or_default();
     state["step"].as_u64().unwrap_or(0)
+}
+
+/// Every file under `folder`, by its path from there.
+fn below(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let all = contents(folder).into_iter();
+    all.map(|(path, bytes)| (path.strip_prefix(folder).expect("below").to_owned(), bytes)).collect()
 }
 
 /// Killed at any moment and started again, training ends with the bits of a training that nobody disturbed.
@@ -38,15 +45,13 @@ fn killed_and_resumed_ends_with_the_same_bits() {
     }
     assert!(killed_at.iter().any(|(_, ended)| !ended), "never killed in time: {killed_at:?}");
     run(&args(&killed)).ok();
-    let below = |folder: &Path| -> Vec<_> {
-        let strip = |(path, bytes): (std::path::PathBuf, Vec<u8>)| {
-            (path.strip_prefix(folder).expect("below").to_owned(), bytes)
-        };
-        contents(folder).into_iter().map(strip).collect()
-    };
-    for ((name, a), (_, b)) in below(&whole).into_iter().zip(below(&killed)) {
-        assert!(a == b, "{} differs after kills at steps {killed_at:?}", name.display());
+    let (whole, killed) = (below(&whole), below(&killed));
+    assert!(whole.keys().eq(killed.keys()), "{:?} and {:?}", whole.keys(), killed.keys());
+    for (name, bytes) in &whole {
+        assert!(*bytes == killed[name], "{} differs after kills at steps {killed_at:?}", name.display());
     }
-    let left: Vec<_> = ["killed.tmp", "killed.old"].into_iter().filter(|n| place().path(n).exists()).collect();
+    let left =
+        std::fs::read_dir(place().path("")).expect("a folder").filter_map(|e| e.ok()?.file_name().into_string().ok());
+    let left: Vec<String> = left.filter(|name| name.starts_with(".killed.")).collect();
     assert!(left.is_empty(), "left behind: {left:?}");
 }

@@ -3,6 +3,9 @@
 
 mod files;
 mod kill;
+mod safe;
+#[cfg(target_os = "linux")]
+mod setup;
 mod usage;
 mod way;
 mod world;

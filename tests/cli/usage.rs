@@ -36,6 +36,8 @@ fn wrong_usage_is_told_and_has_its_own_exit_code() {
         ("--near", "here", "LAT,LON"),
         ("--at", "noon", "expected seconds since 1970"),
         ("--at", "2024-13-01", "expected seconds since 1970"),
+        ("--at", "2012-02-31", "expected seconds since 1970"),
+        ("--at", "2012-01-01T10:00:9223372036854775807", "expected seconds since 1970"),
     ] {
         run(&["recommend", model, "--history", known, option, value]).fails(2, says);
     }
@@ -45,6 +47,7 @@ fn wrong_usage_is_told_and_has_its_own_exit_code() {
     train(["--set", "dim=-1"]).fails(2, "dim = -1");
     train(["--set", "dim=big"]).fails(2, "dim = big");
     train(["--set", "heads=3"]).fails(2, "heads = 3: expected a divisor of dim");
+    train(["--set", "batch=1152921504606846976"]).fails(2, "batch = 1152921504606846976: expected 1 to 65536");
     train(["--set", "lr=nan"]).fails(2, "lr = NaN");
     assert!(!out.exists(), "nothing was begun");
 }
@@ -61,6 +64,8 @@ fn nothing_is_replaced_by_accident() {
     assert!(contents(&model) == before, "a refusal changes nothing");
     run(&["train", text(&data), "--out", text(&model), "--resume", "--seed", "99"])
         .fails(2, "begun with other settings");
+    run(&["train", text(&data), "--out", text(&model), "--resume", "--seen", "filter"])
+        .fails(2, "begun with --seen keep; resume it without --seen");
     // Done is done: going on changes no weight.
     run(&["train", text(&data), "--out", text(&model), "--resume"]).ok();
     assert!(contents(&model) == before, "there was nothing left to do");

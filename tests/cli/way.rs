@@ -45,6 +45,11 @@ fn train_reads_a_file_of_settings() {
         serde_json::from_slice(&std::fs::read(out.join("config.json")).expect("a model")).expect("JSON");
     assert_eq!((&written["model"]["dim"], &written["model"]["attention"]), (&16.into(), &false.into()));
     assert_eq!((&written["train"]["windows"], &written["train"]["epochs"]), (&"all".into(), &1.into()));
+    let preset = ["--preset", "sasrec", "--force"];
+    run(&[&train[..], &preset[..]].concat()).ok();
+    let written: Value =
+        serde_json::from_slice(&std::fs::read(out.join("config.json")).expect("a model")).expect("JSON");
+    assert_eq!((&written["model"]["gru"], &written["model"]["len"]), (&false.into(), &10.into()), "{written}");
     std::fs::write(&file, "[model]\nwidth = 8\n").expect("write");
     run(&[&train[..], &["--force"]].concat()).fails(1, "no setting \"model.width\"");
 }
@@ -168,5 +173,6 @@ fn doctor_lists_adapters() {
     let first = &found["adapters"][0];
     assert!(first["name"].is_string() && first["max_binding"].is_number(), "{found}");
     let none = command(&["doctor", "--list"]).env("VK_DRIVER_FILES", "/nonexistent").output().expect("it starts");
-    assert!(ended(none).ok().contains("adapters"), "without an adapter it says so and is no failure");
+    let said = ended(none).ok();
+    assert!(said.lines().any(|line| line.trim() == "none"), "without one it says so and is no failure: {said}");
 }

@@ -59,6 +59,13 @@ fn malformed_lines() {
     refused(b"user,item,t\na,x,\n", "log.csv:2: the time is missing", SKIP);
     refused(b"user,item,t\na,x,soon\n", "log.csv:2: time \"soon\" is not a number", SKIP);
     refused(b"user,item,t\na,x,inf\n", "log.csv:2: time \"inf\" is not finite", SKIP);
+    refused(b"user,item,t,rating\na,x,1,1e300\n", "log.csv:2: rating \"1e300\" is larger than 32 bits can hold", SKIP);
+    let text = error("log.csv", b"user,item,t,price\na,x,1,2\nb,y,1,-1e300\n", |o| o.features = vec!["price".into()]);
+    assert!(text.starts_with("log.csv:3: price \"-1e300\" is larger than 32 bits can hold"), "{text}");
+    for date in ["2012-02-31", "2011-02-29", "1900-02-29", "2012-04-31T10:00", "2012-13-01", "2012-01-01 24:00"] {
+        let says = format!("log.csv:2: time {date:?} is no moment that there was");
+        refused(format!("user,item,t\na,x,{date}\n").as_bytes(), &says, SKIP);
+    }
     refused(b"user,item,t,rating\na,x,1,good\n", "log.csv:2: rating \"good\" is not a number", SKIP);
     refused(b"user,item,t\na,x,1\nb,\"y,2\nc,z,3\n", "log.csv:3: the quote opened here is not closed by line 4", SKIP);
 }

@@ -102,7 +102,11 @@ fn columns_by_number_without_a_header() {
 fn recbole_atomic_files_with_crlf_and_the_items_beside() {
     let inter = b"user_id:token\titem_id:token\trating:float\ttimestamp:float\r\nu1\t\"A\" (1975)\t5\t8.8E8\r\nu1\tB\t3\t881250949.0\r\nu2\tB\t4\t7\r\n";
     let item = b"item_id:token\tmovie_title:token\trelease_year:float\tgenre:token\tvec:float_seq\r\nB\tBee\t1995\tAction Crime\t1 2\r\n\"A\" (1975)\tAy\t1975\tDrama\t3 6\r\nnever seen\t\t1900\tHorror\t0 0\r\n";
-    let files = Files::new(&[("ml.inter", inter), ("ml.item", item), ("ml.user", b"user_id:token\r\nu1\r\n")]);
+    let files = Files::new(&[
+        ("ml.inter", inter),
+        ("ml.item", item),
+        ("ml.user", b"user_id:token\tage:token\r\nu1\t5\r\nu9\t6\r\n"),
+    ]);
     let (dataset, report) = prepare(&files.options(&["ml.inter", "ml.user"])).unwrap();
     let expected = [event("u1", "\"A\" (1975)", 880_000_000), event("u1", "B", 881_250_949), event("u2", "B", 7)];
     assert_eq!(events(&dataset), expected);
@@ -112,8 +116,21 @@ fn recbole_atomic_files_with_crlf_and_the_items_beside() {
     assert_eq!((dataset.feature_dim, dataset.item_features), (3, Some(vec![-1.0, 1.0, 1.0, 1.0, -1.0, -1.0])));
     let names: Vec<_> = report.features.iter().map(|f| (f.name.as_str(), f.mean, f.std)).collect();
     assert_eq!(names, [("release_year", 1985.0, 10.0), ("vec[0]", 2.0, 1.0), ("vec[1]", 4.0, 2.0)]);
-    assert_eq!(report.files.iter().map(|f| f.format).collect::<Vec<_>>(), [Format::Recbole; 2]);
-    assert!(report.notes[0].contains("ml.user: attributes of users are not used"), "{:?}", report.notes);
+    assert_eq!(report.files.iter().map(|f| f.format).collect::<Vec<_>>(), [Format::Recbole; 3]);
+    assert_eq!(report.files[2].columns, "user=user_id");
+    let note = "ml.user: 1 of 2 users are in the log; their attributes are not used";
+    assert!(report.notes[0].ends_with(note), "{:?}", report.notes);
+    // What is not used must be what it is taken for all the same.
+    let refused = |bytes: Option<&[u8]>, says: &str| {
+        let _ = std::fs::remove_file(files.path("ml.user"));
+        bytes.into_iter().for_each(|b| std::fs::write(files.path("ml.user"), b).unwrap());
+        let text = prepare(&files.options(&["ml.inter", "ml.user"])).unwrap_err().to_string();
+        assert!(text.contains("ml.user") && text.contains(says), "{text}");
+    };
+    refused(None, "no such file or folder");
+    refused(Some(b""), "is empty");
+    refused(Some(b"age:token\r\n5\r\n"), "no column is known as the user; there are: age");
+    refused(Some(b"user_id:token\tage:token\r\nu1\r\n"), ":2: 1 fields, but the first line has 2");
     // Without the file beside there are no attributes; the header is enough to know the format.
     let alone = prepared("log.txt", inter).0;
     assert_eq!((events(&alone), alone.item_category, alone.feature_dim), (expected.to_vec(), None, 0));
@@ -152,9 +169,37 @@ fn movielens_files_as_grouplens_wrote_them() {
         (dataset.categories, dataset.item_category),
         (vec!["Animation".into(), "Drama".into()], Some(vec![1, 2]))
     );
-    let (dataset, report) = prepare(&files.options(&["u.data"])).unwrap();
-    assert_eq!(events(&dataset), [event("186", "302", 891_717_742), event("196", "242", 881_250_949)]);
-    assert_eq!(report.files[0].format, Format::Movielens);
+    std::fs::copy(files.path("u.data"), files.path("u1.base")).unwrap();
+    for name in ["u.data", "u1.base"] {
+        let (dataset, report) = prepare(&files.options(&[name])).unwrap();
+        assert_eq!(events(&dataset), [event("186", "302", 891_717_742), event("196", "242", 881_250_949)]);
+        assert_eq!((report.files[0].format, dataset.item_category), (Format::Movielens, None));
+    }
+}
+
+/// Titles in ISO 8859-1, a column for each genre; users without a header.
+#[test]
+fn movielens_100k_items_and_users() {
+    let item = |id: u32, title: &[u8], genres: [usize; 2]| {
+        let flags: Vec<&str> = (0..19).map(|g| if genres.contains(&g) { "1" } else { "0" }).collect();
+        let id = format!("{id}|");
+        [id.as_bytes(), title, b"|24-Jan-1997||http://a.b/c|", flags.join("|").as_bytes(), b"\n"].concat()
+    };
+    let items = [item(242, b"Kolya (1996)", [5, 8]), item(302, b"Caf\xe9 (1997)", [18, 16]), item(7, b"?", [0, 0])];
+    let files = Files::new(&[
+        ("u.data", b"196\t242\t3\t881250949\n186\t302\t3\t891717742\n186\t7\t3\t891717743\n"),
+        ("u.item", &items.concat()),
+        ("u.user", b"196|49|M|writer|55105\n1|24|M|technician|85711\n"),
+    ]);
+    for format in [Format::Auto, Format::Movielens] {
+        let options = PrepareOptions { format, ..files.options(&["u.data", "u.item", "u.user"]) };
+        let (dataset, report) = prepare(&options).unwrap();
+        assert_eq!(dataset.categories, ["Comedy", "Thriller"]);
+        assert_eq!(dataset.item_category, Some(vec![0, 1, 2]), "7, 242 and 302");
+        assert!(report.notes[0].contains("u.user: 1 of 2 users are in the log"), "{:?}", report.notes);
+        let by_option = PrepareOptions { items: Some(files.path("u.item")), format, ..files.options(&["u.data"]) };
+        assert_eq!(prepare(&by_option).unwrap().0.item_category, dataset.item_category);
+    }
 }
 
 #[test]

@@ -127,7 +127,7 @@ fn a_kill_between_the_two_renames_loses_nothing() {
     let folder = Files::new(&[]);
     let path = folder.path("set");
     rich().0.save(&path, None).unwrap();
-    fs::rename(&path, folder.path("set.old")).unwrap();
+    fs::rename(&path, folder.path(".set.desirepath-old")).unwrap();
     assert_eq!(Dataset::load(&path).unwrap(), rich().0);
     assert_eq!(PrepareReport::load(&path).unwrap(), None);
     plain().save(&path, None).unwrap();
@@ -139,10 +139,32 @@ fn a_save_that_fails_leaves_what_was_there() {
     let folder = Files::new(&[]);
     let path = folder.path("set");
     plain().save(&path, None).unwrap();
-    fs::write(folder.path("set.tmp"), "in the way").unwrap();
+    fs::write(folder.path(".set.desirepath-tmp"), "in the way").unwrap();
     let error = rich().0.save(&path, None).unwrap_err();
     assert!(matches!(error, desirepath::Error::File { .. }), "{error:?}");
     assert_eq!(Dataset::load(&path).unwrap(), plain());
+}
+
+/// Backups of the user's own, whatever they are called, are neither deleted nor taken for the dataset.
+#[test]
+fn folders_beside_are_left_alone() {
+    let folder = Files::new(&[]);
+    let path = folder.path("set");
+    rich().0.save(&folder.path("set.old"), None).unwrap();
+    assert!(Dataset::load(&path).is_err(), "set.old is no set");
+    fs::create_dir(folder.path("set.tmp")).unwrap();
+    for name in [".set.desirepath-old", "set.old", "set.tmp"] {
+        fs::create_dir_all(folder.path(name)).unwrap();
+        fs::write(folder.path(name).join("thesis.txt"), "mine").unwrap();
+    }
+    plain().save(&path, None).unwrap();
+    assert_eq!(Dataset::load(&folder.path("set.old")).unwrap(), rich().0);
+    let error = rich().0.save(&path, None).unwrap_err();
+    assert!(matches!(error, desirepath::Error::File { .. }), "it is in the way: {error:?}");
+    assert_eq!(Dataset::load(&path).unwrap(), plain());
+    for name in [".set.desirepath-old", "set.old", "set.tmp"] {
+        assert_eq!(fs::read(folder.path(name).join("thesis.txt")).unwrap(), b"mine", "{name}");
+    }
 }
 
 const FOLDER: &str = "DESIREPATH_TEST_FULL_DISK";

@@ -171,6 +171,17 @@ fn the_time_of_the_request_counts_where_it_is_known() {
     assert_ne!(states(&model, &[past(1)]), states(&model, &[elsewhere]), "the place of the request");
 }
 
+/// An event whose place nobody wrote down happened where its item is.
+#[test]
+fn an_unknown_place_is_that_of_the_item() {
+    let (model, history) = (model(&tiny()), past(2));
+    let count = history.items.len();
+    let with = |places| states(&model, &[History { places, ..history }]);
+    assert_eq!(with(Some(&vec![[f32::NAN; 2]; count])), with(None));
+    let elsewhere = vec![[-40.0, 100.0]; count];
+    assert_ne!(with(Some(&elsewhere)), with(None), "places count");
+}
+
 #[test]
 #[should_panic(expected = "batch: histories of 1 to 9 events, got 0 to 3")]
 fn an_empty_history_is_refused() {
