@@ -141,7 +141,7 @@ impl Tensor {
     #[track_caller]
     pub fn item(&self) -> Result<f32> {
         assert!(self.len() == 1, "item: a tensor of shape {:?}", self.shape);
-        Ok(self.to_vec::<f32>()?.first().copied().unwrap_or(f32::NAN))
+        Ok(self.to_vec::<f32>()?[0])
     }
 
     /// A caller's mistake ends here: panics unless the shape is `expected`. `what` names op and tensor.

@@ -3,7 +3,7 @@
 #![cfg(all(feature = "check", feature = "recsys"))]
 
 use desirepath::check::{floats, relative_error, upload};
-use desirepath::nn::{Params, gru_weights};
+use desirepath::nn::{Init, Params, gru_weights};
 use desirepath::ops::{self, Attention, BiasLayout, SpaceTime};
 use desirepath::{Gpu, Options, Tape, Tensor};
 use safetensors::{Dtype, SafeTensors};
@@ -202,13 +202,18 @@ fn a_state_dict_of_pytorch_loads_by_name() {
     let mut params = Params::new(gpu(), 1);
     let weights = gru_weights(&mut params, "encoder", [inputs, dim]);
     assert_eq!(params.list().len(), 4);
-    for param in params.list() {
-        let name = param.name.strip_prefix("encoder.").expect("the module's name");
-        assert_eq!(param.tensor.shape(), golden.shape(name), "{name}");
-        let values: Vec<f32> = golden.get(name).into_iter().map(|v| v as f32).collect();
-        param.tensor.write(&values);
-    }
+    params.load("encoder.", &golden.0).expect("a state dict");
     let (x, h0, lengths) = (golden.parameter("x"), golden.parameter("h0"), golden.lengths());
     let y = ops::gru(&mut Tape::off(), &x, &weights, Some(&h0), Some(&lengths));
     golden.agrees("y", &floats(&y).expect("read"));
+    let refused =
+        |params: &Params, prefix: &str, bytes: &[u8]| params.load(prefix, bytes).expect_err("refused").to_string();
+    assert!(refused(&params, "decoder.", &golden.0).contains("no parameter's name begins with \"decoder.\""));
+    assert!(refused(&params, "encoder.", &golden.0[..100]).contains("state dict: "));
+    let mut wider = Params::new(gpu(), 1);
+    gru_weights(&mut wider, "encoder", [inputs + 1, dim]);
+    assert!(refused(&wider, "encoder.", &golden.0).contains("weight_ih_l0 has the shape"));
+    let mut other = Params::new(gpu(), 1);
+    other.add("encoder.weight_ih_l1", &[1], Init::Zero);
+    assert!(refused(&other, "encoder.", &golden.0).contains("weight_ih_l1"));
 }

@@ -133,7 +133,7 @@ pub fn judge(dataset: &Dataset, cases: &[Case], ranked: &Ranked, seen: Seen, see
         adapter: String::new(),
         version: env!("CARGO_PKG_VERSION"),
         date: today(),
-        command: std::env::args().collect::<Vec<_>>().join(" "),
+        command: std::env::args().skip(1).fold("desirepath".into(), |line, word| line + " " + &word),
         model: None,
         train: None,
         seconds: 0.0,

@@ -134,13 +134,12 @@ pub async fn adapters() -> Vec<AdapterInfo> {
     list.iter().map(|a| describe(&a.get_info(), a.features(), &a.limits())).collect()
 }
 
-fn choose(adapters: &[wgpu::Adapter], wanted: Option<&str>) -> Result<usize> {
-    let names: Vec<_> = adapters.iter().map(|a| a.get_info().name).collect();
+fn choose(names: &[String], wanted: Option<&str>) -> Result<usize> {
     let list = || {
         let rows: Vec<_> = names.iter().enumerate().map(|(i, n)| format!("{i}: {n}")).collect();
         rows.join(", ")
     };
-    if adapters.is_empty() {
+    if names.is_empty() {
         return Err(Error::NoAdapter(
             "no Vulkan, Metal or DX12 driver was found; on Debian or Ubuntu `apt-get install mesa-vulkan-drivers` \
              brings one that runs on the CPU"
@@ -148,9 +147,12 @@ fn choose(adapters: &[wgpu::Adapter], wanted: Option<&str>) -> Result<usize> {
         ));
     }
     let Some(wanted) = wanted else { return Ok(0) };
-    let by_index = wanted.parse::<usize>().ok().filter(|i| *i < adapters.len());
-    let by_name = || names.iter().position(|n| n.to_lowercase().contains(&wanted.to_lowercase()));
-    by_index.or_else(by_name).ok_or_else(|| {
+    // A number is an index, never a part of a name: those are full of version numbers.
+    let found = match wanted.trim().parse::<usize>() {
+        Ok(index) => (index < names.len()).then_some(index),
+        Err(_) => names.iter().position(|n| n.to_lowercase().contains(&wanted.to_lowercase())),
+    };
+    found.ok_or_else(|| {
         Error::NoAdapter(format!("none is called {wanted:?}; choose a part of a name or an index from: {}", list()))
     })
 }
@@ -163,7 +165,8 @@ pub(super) struct Opened {
 
 pub(super) async fn open(options: &Options) -> Result<Opened> {
     let (instance, mut list) = enumerate().await;
-    let adapter = list.swap_remove(choose(&list, options.adapter.as_deref())?);
+    let names: Vec<_> = list.iter().map(|a| a.get_info().name).collect();
+    let adapter = list.swap_remove(choose(&names, options.adapter.as_deref())?);
     let useful = wgpu::Features::SHADER_F16
         | wgpu::Features::SUBGROUP
         | wgpu::Features::TIMESTAMP_QUERY
@@ -184,4 +187,22 @@ pub(super) async fn open(options: &Options) -> Result<Opened> {
     let opened = adapter.request_device(&descriptor).await;
     let (device, queue) = opened.map_err(|e| Error::NoAdapter(format!("{name} refused to open: {e}")))?;
     Ok(Opened { keep: (instance, adapter), device, queue })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_an_index_and_never_part_of_a_name() {
+        let names = ["Radeon RX 5700", "llvmpipe (LLVM 15.0.6, 256 bits)"].map(String::from);
+        assert_eq!(choose(&names, None).unwrap(), 0);
+        assert_eq!(choose(&names, Some("1")).unwrap(), 1);
+        assert_eq!(choose(&names, Some("LLVM")).unwrap(), 1);
+        assert_eq!(choose(&names, Some("rx 57")).unwrap(), 0);
+        for wanted in ["5", "15", "2", "geforce"] {
+            assert!(matches!(choose(&names, Some(wanted)), Err(Error::NoAdapter(_))), "{wanted}");
+        }
+        assert!(matches!(choose(&[], None), Err(Error::NoAdapter(_))));
+    }
 }

@@ -1,5 +1,8 @@
 //! WGSL sources: sharing text, fixing constants, and what a shader binds.
 
+use super::Buffer;
+use crate::error::Error;
+
 /// One WGSL file with one entry point `main`. Made by [`kernel!`](crate::kernel).
 #[derive(Debug)]
 pub struct Kernel {
@@ -17,6 +20,16 @@ pub struct Variant<'a> {
 impl Kernel {
     pub const fn with<'a>(&'static self, consts: &'a [(&'static str, u32)]) -> Variant<'a> {
         Variant { kernel: self, consts }
+    }
+}
+
+impl Variant<'_> {
+    /// Marks what a dispatch that does not run leaves unwritten.
+    pub(super) fn fail(self, buffers: &[&Buffer], error: &Error) {
+        let writes = writes(self.kernel.name, &compose(self.kernel, self.consts));
+        for (buffer, _) in buffers.iter().zip(writes).filter(|(_, written)| *written) {
+            buffer.raw.failure.set(error);
+        }
     }
 }
 

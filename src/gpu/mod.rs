@@ -5,10 +5,12 @@
 //! [`Gpu::sync`].
 
 mod adapter;
+mod fault;
 mod kernel;
 mod pool;
 mod profile;
 mod record;
+mod transfer;
 
 pub use adapter::{AdapterInfo, Options, Patch, adapters};
 pub use kernel::{Kernel, Variant, compose};
@@ -19,10 +21,10 @@ pub use wgpu;
 
 use crate::error::{Error, Result};
 use bytemuck::Pod;
+use fault::Fault;
 use pool::Pool;
 use record::Recorder;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A device. Cheap to clone; clones share everything.
 #[derive(Clone)]
@@ -39,42 +41,6 @@ struct Inner {
     recorder: Mutex<Recorder>,
     fault: Arc<Fault>,
     _keep: Option<(wgpu::Instance, wgpu::Adapter)>,
-}
-
-/// The first error since it was last taken. A lost device stays lost.
-#[derive(Default)]
-struct Fault {
-    first: Mutex<Option<Error>>,
-    lost: AtomicBool,
-}
-
-impl Fault {
-    fn set(&self, error: Error) {
-        if matches!(error, Error::DeviceLost(_)) {
-            self.lost.store(true, Ordering::SeqCst);
-        }
-        self.first.lock().expect("fault lock").get_or_insert(error);
-    }
-
-    fn take(&self) -> Result<()> {
-        let taken = self.first.lock().expect("fault lock").take();
-        match taken {
-            Some(error) => Err(error),
-            None if self.lost.load(Ordering::SeqCst) => Err(Error::DeviceLost("it was lost before".into())),
-            None => Ok(()),
-        }
-    }
-}
-
-impl From<wgpu::Error> for Error {
-    fn from(e: wgpu::Error) -> Self {
-        match e {
-            wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory("the driver refused an allocation".into()),
-            wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
-                Error::Gpu(description)
-            }
-        }
-    }
 }
 
 /// Workgroups of a dispatch. A count beyond the device's limit of 65,535 is folded over y, so a kernel that maps one
@@ -140,8 +106,11 @@ impl Gpu {
         let mut info = adapter::describe(&device.adapter_info(), device.features(), &device.limits());
         info.max_binding = options.max_binding.unwrap_or(info.max_binding).min(info.max_binding);
         let pool = Pool::new(options.guard);
-        let recorder = Mutex::new(Recorder::new(&device, &queue, &options));
         let fault = Arc::new(Fault::default());
+        let (recorder, error) = fault::guarded(&device, || Mutex::new(Recorder::new(&device, &options)));
+        if let Some(error) = error {
+            fault.set(error);
+        }
         Gpu { inner: Arc::new(Inner { device, queue, info, options, pool, recorder, fault, _keep: keep }) }
     }
 
@@ -165,62 +134,71 @@ impl Gpu {
 
     /// Gives pooled memory that nothing uses back to the driver.
     pub fn trim(&self) -> Result<()> {
-        self.sync()?;
-        self.recorder().forget_bindings();
+        self.release();
+        self.inner.fault.take()
+    }
+
+    /// Waits for the device and gives back what it no longer needs.
+    fn release(&self) {
+        let mut recorder = self.recorder();
+        recorder.flush(self);
+        recorder.wait_all(self);
+        recorder.forget_bindings();
         self.inner.pool.trim();
-        let _ = self.inner.device.poll(wgpu::PollType::Poll);
-        Ok(())
+        self.poll(wgpu::PollType::Poll); // lets wgpu free it
     }
 
     /// Memory of at least `bytes`, with whatever was in it before. A refusal sticks as [`Error::OutOfMemory`].
     pub fn alloc(&self, bytes: u64) -> Buffer {
-        let limit = self.inner.device.limits().max_buffer_size;
         let buffer = self.inner.pool.take(bytes, |capacity| {
-            let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-            let make = |size| wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
-            if bytes > limit {
-                self.inner.fault.set(Error::OutOfMemory(format!(
-                    "{bytes} bytes in one piece, but {} allows {limit}; use a smaller batch or split the table",
-                    self.inner.info
-                )));
-                return (self.inner.device.create_buffer(&make(256)), true);
+            let made = self.create(bytes, capacity);
+            if let (_, Some(error)) = &made {
+                self.inner.fault.set(error.clone());
             }
-            let (buffer, error) = self.guarded(|| self.inner.device.create_buffer(&make(capacity.min(limit))));
-            if let Some(error) = &error {
-                let live = self.inner.pool.memory();
-                self.inner.fault.set(match error {
-                    Error::OutOfMemory(_) => Error::OutOfMemory(format!(
-                        "{capacity} bytes more than the {} in use; use a smaller batch, length or dim",
-                        live.reserved
-                    )),
-                    other => other.clone(),
-                });
-            }
-            (buffer, error.is_some())
+            made
         });
-        if self.inner.options.guard && !buffer.raw.failed {
+        if self.inner.options.guard && !buffer.raw.refused {
             self.poison(&buffer);
             self.inner.pool.watch(&buffer);
         }
         buffer
     }
 
-    /// Runs `work` and returns the first error that wgpu reports meanwhile.
-    fn guarded<T>(&self, work: impl FnOnce() -> T) -> (T, Option<Error>) {
-        let scope = |filter| self.inner.device.push_error_scope(filter);
-        let memory = scope(wgpu::ErrorFilter::OutOfMemory);
-        let internal = scope(wgpu::ErrorFilter::Internal);
-        let validation = scope(wgpu::ErrorFilter::Validation);
-        let value = work();
-        let mut first = None;
-        for scope in [validation, internal, memory] {
-            first = first.or(pollster::block_on(scope.pop()));
+    /// Memory from the driver, or a stand-in and why.
+    fn create(&self, bytes: u64, capacity: u64) -> (wgpu::Buffer, Option<Error>) {
+        let (device, limit) = (&self.inner.device, self.inner.device.limits().max_buffer_size);
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        let make = |size| {
+            let descriptor = wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
+            self.guarded(|| device.create_buffer(&descriptor))
+        };
+        if bytes > limit {
+            let message = format!(
+                "{bytes} bytes in one piece, but {} allows {limit}; use a smaller batch or split the table",
+                self.inner.info
+            );
+            return (make(256).0, Some(Error::OutOfMemory(message)));
         }
-        (value, first.map(Error::from))
+        let mut made = make(capacity.min(limit));
+        if matches!(made.1, Some(Error::OutOfMemory(_))) {
+            // Free buffers of other sizes, and those that bind groups hold, may be all that is in the way.
+            self.release();
+            made = make(capacity.min(limit));
+        }
+        let (buffer, error) = made;
+        let with_advice = |error| match error {
+            Error::OutOfMemory(_) => Error::OutOfMemory(format!(
+                "{capacity} bytes more than the {} in use; use a smaller batch, length or dim",
+                self.inner.pool.memory().reserved
+            )),
+            other => other,
+        };
+        (buffer, error.map(with_advice))
     }
 
     fn recorder(&self) -> MutexGuard<'_, Recorder> {
-        self.inner.recorder.lock().expect("recorder lock")
+        // A caller's mistake panics before anything is recorded: others go on.
+        self.inner.recorder.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records one dispatch: `params` at binding 0, `buffers` at 1, 2, …, in the order of the shader's bindings.
@@ -237,13 +215,17 @@ impl Gpu {
     ) {
         let variant: Variant = kernel.into();
         let Groups([x, y, z]) = groups.into();
-        let failed = buffers.iter().any(|b| b.raw.failed) || self.inner.fault.lost.load(Ordering::Relaxed);
-        if x * y * z == 0 || failed {
+        if [x, y, z].contains(&0) {
             return;
+        }
+        let failed = buffers.iter().find_map(|b| b.raw.failure.get()).or_else(|| self.inner.fault.loss());
+        if let Some(error) = failed {
+            return variant.fail(buffers, &error);
         }
         let mut recorder = self.recorder();
         let recorded = recorder.dispatch(self, variant, bytemuck::bytes_of(&params), buffers, [x, y, z]);
         if let Err(error) = recorded {
+            variant.fail(buffers, &error);
             self.inner.fault.set(error);
         }
     }
@@ -262,97 +244,11 @@ impl Gpu {
         self.inner.fault.take()
     }
 
-    /// Copies `bytes` into `buffer`, in order with the dispatches before and after.
-    ///
-    /// # Panics
-    /// When the bytes do not fit, or their number is not a multiple of 4.
-    #[track_caller]
-    pub fn write(&self, buffer: &Buffer, bytes: &[u8]) {
-        assert!(bytes.len() as u64 <= buffer.len, "write: {} bytes into a buffer of {}", bytes.len(), buffer.len);
-        assert!(bytes.len().is_multiple_of(4), "write: {} bytes is not a multiple of 4", bytes.len());
-        if buffer.raw.failed || bytes.is_empty() {
-            return;
-        }
-        // An upload runs before the next submission: commands recorded but not submitted must go first.
-        let mut recorder = self.recorder();
-        if recorder.uses(&buffer.raw) {
-            recorder.flush(self);
-        }
-        let write = || self.inner.queue.write_buffer(&buffer.raw.buffer, buffer.offset, bytes);
-        if let ((), Some(error)) = self.guarded(write) {
-            self.inner.fault.set(error);
-        }
-    }
-
-    /// Reads `buffer` back. On the web this yields to the browser; natively it blocks.
-    pub async fn read(&self, buffer: &Buffer) -> Result<Vec<u8>> {
-        if buffer.len == 0 || buffer.raw.failed {
-            self.sync()?;
-            return Ok(Vec::new());
-        }
-        let size = buffer.len.next_multiple_of(4);
-        let (staging, ready) = {
-            let mut recorder = self.recorder();
-            recorder.flush(self);
-            let usage = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ;
-            let descriptor = wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
-            let ((staging, index), error) = self.guarded(|| {
-                let staging = self.inner.device.create_buffer(&descriptor);
-                let mut encoder = self.inner.device.create_command_encoder(&Default::default());
-                encoder.copy_buffer_to_buffer(&buffer.raw.buffer, buffer.offset, &staging, 0, size);
-                let index = self.inner.queue.submit([encoder.finish()]);
-                (staging, index)
-            });
-            if let Some(error) = error {
-                self.inner.fault.set(error);
-            }
-            let ready = Arc::new(Mutex::new(None));
-            let told = ready.clone();
-            staging.slice(..).map_async(wgpu::MapMode::Read, move |r| *told.lock().expect("map lock") = Some(r));
-            recorder.wait(self, index);
-            (staging, ready)
-        };
-        self.inner.fault.take()?;
-        let mapped = std::future::poll_fn(|cx| {
-            let _ = self.inner.device.poll(wgpu::PollType::Poll);
-            match ready.lock().expect("map lock").take() {
-                Some(result) => std::task::Poll::Ready(result),
-                None => {
-                    cx.waker().wake_by_ref();
-                    std::task::Poll::Pending
-                }
-            }
-        });
-        mapped.await.map_err(|e| Error::Gpu(format!("read-back failed: {e}")))?;
-        let view = staging.slice(..).get_mapped_range();
-        let view = view.map_err(|e| Error::Gpu(format!("read-back failed: {e}")))?;
-        Ok(view[..buffer.len as usize].to_vec())
-    }
-
-    /// Fills a whole buffer, tail and all, with [`SENTINEL`].
-    fn poison(&self, buffer: &Buffer) {
-        let whole = Buffer { raw: buffer.raw.clone(), offset: 0, len: buffer.raw.capacity };
-        self.write(&whole, bytemuck::cast_slice(&vec![SENTINEL; buffer.raw.capacity as usize / 4]));
-    }
-
-    /// In guard mode: fails when a kernel wrote behind the end of any live tensor. Blocks.
-    pub fn check_guards(&self) -> Result<()> {
-        for raw in self.inner.pool.alive() {
-            let guard = pool::GUARD_BYTES;
-            let tail = Buffer { offset: raw.capacity - guard, len: guard, raw };
-            let bytes = pollster::block_on(self.read(&tail))?;
-            if bytemuck::cast_slice::<u8, u32>(&bytes).iter().any(|w| *w != SENTINEL) {
-                return Err(Error::Gpu(format!("a kernel wrote behind a buffer of {} bytes", tail.raw.capacity)));
-            }
-        }
-        Ok(())
-    }
-
     /// Starts (or stops) timing every dispatch on the device. Costs a pass per dispatch while on.
     pub fn set_profiling(&self, on: bool) {
         let mut recorder = self.recorder();
         recorder.flush(self);
-        recorder.set_profiling(&self.inner.device, on && self.inner.info.timestamps);
+        recorder.set_profiling(self, on && self.inner.info.timestamps);
     }
 
     /// Time per kernel since profiling began or this was last called, longest first. Blocks.
@@ -360,7 +256,10 @@ impl Gpu {
         let mut recorder = self.recorder();
         recorder.flush(self);
         recorder.wait_all(self);
-        Ok(recorder.take_timings())
+        let timings = recorder.take_timings();
+        drop(recorder);
+        self.inner.fault.take()?;
+        Ok(timings)
     }
 
     /// Dispatches recorded since the device was opened.

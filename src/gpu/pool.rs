@@ -1,5 +1,7 @@
 //! Device memory: buffers in size classes, given back when the last handle goes, with a visible high-water mark.
 
+use super::fault::Failure;
+use crate::error::Error;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -45,8 +47,11 @@ pub(super) struct Raw {
     pub capacity: u64,
     /// The batch of commands that used it last: an upload must not overtake commands not yet submitted.
     pub used: AtomicU64,
-    /// Allocation failed: nothing may touch it.
-    pub failed: bool,
+    /// Bytes that were asked for.
+    pub len: u64,
+    /// The driver refused the memory: nothing may touch it.
+    pub refused: bool,
+    pub failure: Failure,
     pool: Weak<Pool>,
 }
 
@@ -103,31 +108,35 @@ impl Pool {
         Arc::new(Pool { guard, ..Default::default() })
     }
 
-    /// A buffer of at least `bytes`; `make` allocates from the driver and says whether that failed.
-    pub fn take(self: &Arc<Self>, bytes: u64, make: impl FnOnce(u64) -> (wgpu::Buffer, bool)) -> Buffer {
+    /// A buffer of at least `bytes`; `make` allocates from the driver, or says why it could not.
+    pub fn take(self: &Arc<Self>, bytes: u64, make: impl FnOnce(u64) -> (wgpu::Buffer, Option<Error>)) -> Buffer {
         let capacity = class(bytes + if self.guard { GUARD_BYTES } else { 0 });
         let mut books = self.books.lock().expect("pool lock");
         let free = books.free.get_mut(&capacity).and_then(Vec::pop);
-        let (free, failed) = match free {
-            Some(free) => (free, false),
+        let (free, error) = match free {
+            Some(free) => (free, None),
             None => {
                 drop(books); // the driver may take its time, and other threads may free meanwhile
-                let (buffer, failed) = make(capacity);
+                let (buffer, error) = make(capacity);
                 books = self.books.lock().expect("pool lock");
                 books.next_id += 1;
-                if !failed {
+                if error.is_none() {
                     books.memory.reserved += capacity;
                 }
-                (Free { buffer, id: books.next_id, used: 0 }, failed)
+                (Free { buffer, id: books.next_id, used: 0 }, error)
             }
         };
-        if !failed {
+        if error.is_none() {
             books.memory.live += capacity;
             books.memory.peak = books.memory.peak.max(books.memory.live);
         }
         let Free { buffer, id, used } = free;
-        let raw =
-            Arc::new(Raw { buffer, id, capacity, used: AtomicU64::new(used), failed, pool: Arc::downgrade(self) });
+        let (refused, failure) = (error.is_some(), Failure::default());
+        if let Some(error) = &error {
+            failure.set(error);
+        }
+        let (used, pool) = (AtomicU64::new(used), Arc::downgrade(self));
+        let raw = Arc::new(Raw { buffer, id, capacity, len: bytes, used, refused, failure, pool });
         Buffer { raw, offset: 0, len: bytes }
     }
 
@@ -139,7 +148,7 @@ impl Pool {
     }
 
     fn give_back(&self, raw: &Raw) {
-        if raw.failed {
+        if raw.refused {
             return;
         }
         let free = Free { buffer: raw.buffer.clone(), id: raw.id, used: raw.used.load(Ordering::Relaxed) };

@@ -48,15 +48,19 @@ impl Profile {
         }
     }
 
-    /// Adds up the batch that was just submitted; the caller has waited for it.
-    pub fn collect(&mut self, device: &wgpu::Device, nanoseconds_per_tick: f64) {
+    /// Asks for the timestamps of the batch that was just submitted.
+    pub fn map(&self) {
+        if !self.names.is_empty() {
+            self.staging.slice(..self.names.len() as u64 * 16).map_async(wgpu::MapMode::Read, |_| ());
+        }
+    }
+
+    /// Adds them up; the caller has waited for the batch. Nothing is there if the device did not answer.
+    pub fn collect(&mut self, nanoseconds_per_tick: f64) {
         if self.names.is_empty() {
             return;
         }
-        let slice = self.staging.slice(..self.names.len() as u64 * 16);
-        slice.map_async(wgpu::MapMode::Read, |_| ());
-        let _ = device.poll(wgpu::PollType::wait_indefinitely());
-        if let Ok(view) = slice.get_mapped_range() {
+        if let Ok(view) = self.staging.slice(..self.names.len() as u64 * 16).get_mapped_range() {
             let ticks: &[u64] = bytemuck::cast_slice(&view);
             for (name, pair) in self.names.iter().zip(ticks.chunks_exact(2)) {
                 let sum = self.sums.entry(name).or_default();
@@ -65,7 +69,6 @@ impl Profile {
             }
         }
         self.staging.unmap();
-        self.names.clear();
     }
 
     pub fn take(&mut self) -> Vec<Timing> {

@@ -1,13 +1,13 @@
 //! One open encoder and pass; pipelines and bind groups found again instead of made again.
 
+use super::fault::PATIENCE;
 use super::profile::{Profile, SLOTS, Timing};
 use super::{Buffer, Gpu, Options, Variant, kernel, pool};
 use crate::error::{Error, Result};
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::sync::{Arc, Weak};
 
 /// Bytes for the parameters of one dispatch: also WebGPU's alignment of dynamic offsets.
 const SLOT: usize = 256;
@@ -17,14 +17,13 @@ const BATCH: usize = 128;
 const AHEAD: usize = 3;
 /// Bind groups kept before all are dropped.
 const BINDINGS: usize = 8192;
-/// Longest time that one batch may take before the device counts as hung.
-const PATIENCE: Duration = Duration::from_secs(600);
 
 struct Pipeline {
     pipeline: wgpu::ComputePipeline,
     layout: wgpu::BindGroupLayout,
     layout_id: usize,
-    bindings: usize,
+    /// For each storage binding: whether it is written.
+    writes: Vec<bool>,
 }
 
 type PipelineKey = (&'static str, Vec<(&'static str, u32)>);
@@ -37,6 +36,8 @@ pub(super) struct Recorder {
     batch: u64,
     in_batch: usize,
     pub dispatches: u64,
+    /// What this batch writes, to be marked if the device refuses the batch.
+    written: Vec<Weak<pool::Raw>>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
     pipelines: HashMap<PipelineKey, Arc<Pipeline>>,
     layouts: HashMap<Vec<bool>, (wgpu::BindGroupLayout, wgpu::PipelineLayout, usize)>,
@@ -46,7 +47,7 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    pub fn new(device: &wgpu::Device, _queue: &wgpu::Queue, options: &Options) -> Recorder {
+    pub fn new(device: &wgpu::Device, options: &Options) -> Recorder {
         let arena = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("params"),
             size: (BATCH * SLOT) as u64,
@@ -60,6 +61,7 @@ impl Recorder {
             batch: 1,
             in_batch: 0,
             dispatches: 0,
+            written: Vec::new(),
             in_flight: VecDeque::new(),
             pipelines: HashMap::new(),
             layouts: HashMap::new(),
@@ -84,11 +86,15 @@ impl Recorder {
     ) -> Result<()> {
         assert!(params.len() <= SLOT, "{}: {} bytes of parameters", variant.kernel.name, params.len());
         let pipeline = self.pipeline(gpu, variant)?;
-        let (name, n) = (variant.kernel.name, pipeline.bindings);
+        let (name, n) = (variant.kernel.name, pipeline.writes.len());
         assert!(buffers.len() == n, "{name}: {} buffers for {n} bindings", buffers.len());
         self.bind(gpu, &pipeline, name, buffers)?;
-        for buffer in buffers {
+        self.open(gpu)?;
+        for (buffer, written) in buffers.iter().zip(&pipeline.writes) {
             buffer.raw.used.store(self.batch, Ordering::Relaxed);
+            if *written {
+                self.written.push(Arc::downgrade(&buffer.raw));
+            }
         }
         let offset = self.params.len() as u32;
         self.params.extend_from_slice(params);
@@ -97,9 +103,7 @@ impl Recorder {
         self.dispatches += 1;
         let key = bind_key(&pipeline, buffers, gpu);
         let bind_group = &self.bind_groups[&key];
-        let device = &gpu.inner.device;
-        let (encoder, pass) =
-            self.open.get_or_insert_with(|| (device.create_command_encoder(&Default::default()), None));
+        let (encoder, pass) = self.open.as_mut().expect("opened above");
         let timestamps = self.profile.as_mut().map(|profile| {
             let at = 2 * profile.names.len() as u32;
             profile.names.push(name);
@@ -123,6 +127,18 @@ impl Recorder {
         let full = self.profile.as_ref().is_some_and(|p| p.names.len() as u32 >= SLOTS);
         if self.in_batch >= BATCH || full {
             self.flush(gpu);
+        }
+        Ok(())
+    }
+
+    /// Makes sure that there is an encoder to record into.
+    fn open(&mut self, gpu: &Gpu) -> Result<()> {
+        if self.open.is_none() {
+            let (encoder, error) = gpu.guarded(|| gpu.inner.device.create_command_encoder(&Default::default()));
+            if let Some(error) = error {
+                return Err(error);
+            }
+            self.open = Some((encoder, None));
         }
         Ok(())
     }
@@ -176,9 +192,15 @@ impl Recorder {
         }
         let writes = kernel::writes(variant.kernel.name, &source);
         let device = &gpu.inner.device;
-        let n_layouts = self.layouts.len();
-        let (layout, pipeline_layout, layout_id) =
-            self.layouts.entry(writes.clone()).or_insert_with(|| make_layout(device, &writes, n_layouts)).clone();
+        let at_kernel = |error| Error::Gpu(format!("kernel {}: {error}", variant.kernel.name));
+        if !self.layouts.contains_key(&writes) {
+            let (made, error) = gpu.guarded(|| make_layout(device, &writes, self.layouts.len()));
+            if let Some(error) = error {
+                return Err(at_kernel(error));
+            }
+            self.layouts.insert(writes.clone(), made);
+        }
+        let (layout, pipeline_layout, layout_id) = self.layouts[&writes].clone();
         let checks = match gpu.inner.options.checked {
             true => wgpu::ShaderRuntimeChecks::checked(),
             false => wgpu::ShaderRuntimeChecks::unchecked(),
@@ -203,46 +225,65 @@ impl Recorder {
             })
         });
         if let Some(error) = error {
-            return Err(Error::Gpu(format!("kernel {}: {error}", variant.kernel.name)));
+            return Err(at_kernel(error));
         }
-        let made = Arc::new(Pipeline { pipeline, layout, layout_id, bindings: writes.len() });
+        let made = Arc::new(Pipeline { pipeline, layout, layout_id, writes });
         self.pipelines.insert(key, made.clone());
         Ok(made)
     }
 
     pub fn flush(&mut self, gpu: &Gpu) {
         let Some((mut encoder, pass)) = self.open.take() else { return };
-        drop(pass);
-        if let Some(profile) = &self.profile {
-            profile.resolve(&mut encoder);
-        }
         let (index, error) = gpu.guarded(|| {
+            drop(pass);
+            if let Some(profile) = &self.profile {
+                profile.resolve(&mut encoder);
+            }
             gpu.inner.queue.write_buffer(&self.arena, 0, &self.params);
             gpu.inner.queue.submit([encoder.finish()])
         });
-        if let Some(error) = error {
-            gpu.inner.fault.set(error);
-        }
         self.params.clear();
         self.in_batch = 0;
         self.batch += 1;
-        self.in_flight.push_back(index);
-        if let Some(profile) = &mut self.profile {
-            let period = f64::from(gpu.inner.queue.get_timestamp_period());
-            profile.collect(&gpu.inner.device, period);
+        match error {
+            // A refused submission has no place in the queue: nobody may wait for it.
+            Some(error) => {
+                self.written.drain(..).filter_map(|raw| raw.upgrade()).for_each(|raw| raw.failure.set(&error));
+                self.profile.iter_mut().for_each(|profile| profile.names.clear());
+                gpu.inner.fault.set(error);
+            }
+            None => {
+                self.written.clear();
+                self.in_flight.push_back(index);
+                self.profile(gpu);
+            }
         }
         while self.in_flight.len() > AHEAD {
             if let Some(oldest) = self.in_flight.pop_front() {
                 self.wait(gpu, oldest);
             }
         }
-        let _ = gpu.inner.device.poll(wgpu::PollType::Poll); // lets wgpu release what it holds
+        gpu.poll(wgpu::PollType::Poll); // lets wgpu release what it holds
     }
 
+    /// Collects the timings of the batch just submitted, if they are taken.
+    fn profile(&mut self, gpu: &Gpu) {
+        let Some(mut profile) = self.profile.take() else { return };
+        let ((), error) = gpu.guarded(|| profile.map());
+        self.wait_all(gpu);
+        match error {
+            Some(error) => gpu.inner.fault.set(error),
+            None => profile.collect(f64::from(gpu.inner.queue.get_timestamp_period())),
+        }
+        profile.names.clear();
+        self.profile = Some(profile);
+    }
+
+    /// Waits for a submission. One that does not come ends the waiting for those behind it, too.
     pub fn wait(&mut self, gpu: &Gpu, index: wgpu::SubmissionIndex) {
         let wait = wgpu::PollType::Wait { submission_index: Some(index), timeout: Some(PATIENCE) };
-        if let Err(error) = gpu.inner.device.poll(wait) {
-            gpu.inner.fault.set(Error::DeviceLost(format!("no answer within {} s: {error}", PATIENCE.as_secs())));
+        if !gpu.poll(wait) {
+            self.in_flight.clear();
         }
     }
 
@@ -256,8 +297,15 @@ impl Recorder {
         self.bind_groups.clear();
     }
 
-    pub fn set_profiling(&mut self, device: &wgpu::Device, on: bool) {
-        self.profile = on.then(|| Profile::new(device));
+    pub fn set_profiling(&mut self, gpu: &Gpu, on: bool) {
+        self.profile = None;
+        if on {
+            let (profile, error) = gpu.guarded(|| Profile::new(&gpu.inner.device));
+            match error {
+                Some(error) => gpu.inner.fault.set(error),
+                None => self.profile = Some(profile),
+            }
+        }
     }
 
     pub fn take_timings(&mut self) -> Vec<Timing> {

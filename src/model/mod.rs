@@ -146,6 +146,11 @@ impl Model {
         self.blocks.iter().filter_map(|(_, table)| table.as_ref()).collect()
     }
 
+    /// Bias table `[1, n]` of the pointer into the own history.
+    pub fn pointer_bias(&self) -> Option<&Tensor> {
+        self.repeats.as_ref().and_then(|r| r.table.as_ref())
+    }
+
     /// `[n_items + 1, dim]`: each item's own vector with what its category, place and features add.
     pub fn vectors(&self, tape: &mut Tape) -> Tensor {
         let mut v = self.item_table.clone();

@@ -22,7 +22,7 @@ pub(super) struct Repeats {
     qk: Linear,
     gate: Linear,
     /// `[1, layout]`
-    table: Option<Tensor>,
+    pub table: Option<Tensor>,
 }
 
 /// One item of a history: its score in the catalogue, and what the pointer adds.

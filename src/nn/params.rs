@@ -1,7 +1,9 @@
+use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::tensor::Tensor;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use safetensors::{Dtype, SafeTensors};
 
 /// How a parameter starts. Weight decay applies to matrices and tables, not to biases and scales.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,6 +57,37 @@ impl Params {
 
     fn uniform(&mut self, n: usize, bound: f32) -> Vec<f32> {
         (0..n).map(|_| bound * (2.0 * self.rng.random::<f32>() - 1.0)).collect()
+    }
+
+    /// Sets the parameters below `prefix` from the bytes of a safetensors file, for example a state dict that PyTorch saved:
+    /// the tensor `weight_ih_l0` becomes the parameter `{prefix}weight_ih_l0`. Other parameters stay as they are.
+    ///
+    /// # Errors
+    /// When these are no such bytes, lack one of the parameters or have one in another shape, or hold anything but numbers
+    /// of 32 or 64 bits. Nothing is changed then.
+    pub fn load(&self, prefix: &str, bytes: &[u8]) -> Result<()> {
+        let bad = |what: String| Error::Config(format!("state dict: {what}"));
+        let file = SafeTensors::deserialize(bytes).map_err(|e| bad(e.to_string()))?;
+        let mut found = Vec::new();
+        for param in &self.list {
+            let Some(name) = param.name.strip_prefix(prefix) else { continue };
+            let view = file.tensor(name).map_err(|e| bad(e.to_string()))?;
+            let (shape, expected) = (view.shape(), param.tensor.shape());
+            if shape != expected {
+                return Err(bad(format!("{name} has the shape {shape:?}, expected {expected:?}")));
+            }
+            let values: Vec<f32> = match view.dtype() {
+                Dtype::F32 => bytemuck::pod_collect_to_vec(view.data()),
+                Dtype::F64 => bytemuck::pod_collect_to_vec::<u8, f64>(view.data()).iter().map(|v| *v as f32).collect(),
+                other => return Err(bad(format!("{name} is of type {other:?}, expected F32 or F64"))),
+            };
+            found.push((param, values));
+        }
+        if found.is_empty() {
+            return Err(bad(format!("no parameter's name begins with {prefix:?}")));
+        }
+        found.into_iter().for_each(|(param, values)| param.tensor.write(&values));
+        Ok(())
     }
 
     pub fn list(&self) -> &[Param] {

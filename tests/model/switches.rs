@@ -176,9 +176,10 @@ fn the_time_of_the_request_counts_where_it_is_known() {
 fn an_unknown_place_is_that_of_the_item() {
     let (model, history) = (model(&tiny()), past(2));
     let count = history.items.len();
-    let with = |places| states(&model, &[desirepath::model::History { places, ..history }]);
-    let (unknown, elsewhere) = (vec![[f32::NAN; 2]; count], vec![[-40.0, 100.0]; count]);
+    let with = |places: Option<&[[f32; 2]]>| states(&model, &[desirepath::model::History { places, ..history }]);
+    let unknown = vec![[f32::NAN; 2]; count];
     assert_eq!(with(Some(&unknown)), with(None));
+    let elsewhere = vec![[-40.0, 100.0]; count];
     assert_ne!(with(Some(&elsewhere)), with(None), "places count");
 }
 

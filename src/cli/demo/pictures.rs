@@ -11,7 +11,8 @@ use desirepath::train::{history, request_of};
 /// Gap at which the planted effect of distance is drawn: an outing that goes on.
 const GAP_S: f64 = 1800.0;
 
-/// The bias over time gap and over distance that the first attention learned, one line a head, beside what was planted.
+/// The bias over time gap and over distance that the first attention and the pointer learned, one line a head, beside what
+/// was planted.
 pub fn bias_curves(model: &Model) -> Result<(BiasCurve, BiasCurve)> {
     let layout = model.layout();
     let hours = |curve: Vec<[f64; 2]>| curve.into_iter().map(|[s, y]| (s / 3600.0, y)).collect();
@@ -21,10 +22,16 @@ pub fn bias_curves(model: &Model) -> Result<(BiasCurve, BiasCurve)> {
         BiasCurve { planted: line("planted: pull of what came before", hours(Truth::gap_curve())), learned: vec![] };
     let mut place =
         BiasCurve { planted: line("planted: pull of near places", km(Truth::distance_curve(GAP_S))), learned: vec![] };
-    let Some(table) = model.bias_tables().first().copied() else { return Ok((time, place)) };
-    let values = table.to_vec::<f32>()?;
-    for (head, row) in values.chunks_exact(layout.size()).enumerate() {
-        let label = format!("learned, head {}", head + 1);
+    let mut rows = Vec::new();
+    if let Some(table) = model.bias_tables().first() {
+        let values = table.to_vec::<f32>()?;
+        let heads = values.chunks_exact(layout.size()).enumerate();
+        rows.extend(heads.map(|(head, row)| (format!("learned, head {}", head + 1), row.to_vec())));
+    }
+    if let Some(table) = model.pointer_bias() {
+        rows.push(("learned, pointer".into(), table.to_vec::<f32>()?));
+    }
+    for (label, row) in rows {
         let knots = |from: usize, n: usize, unit: f32, per_octave: f32, scale: f64| -> Vec<(f64, f64)> {
             let x = |knot: usize| f64::from(unit) * ((knot as f64 / f64::from(per_octave)).exp2() - 1.0) * scale;
             (1..n).map(|k| (x(k), f64::from(row[from + k]))).collect()

@@ -1,5 +1,7 @@
 //! Buffers, dispatches, the tape: what every op stands on.
 
+mod faults;
+
 use desirepath::gpu::{Groups, SENTINEL, compose};
 use desirepath::{Error, Gpu, Options, Tape, Tensor, kernel, ops};
 use std::sync::OnceLock;
