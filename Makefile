@@ -6,11 +6,11 @@ OUT ?= .out/demo
 demo: setup
 	cargo run --release --features cli -- demo --out $(OUT)
 
-# The suite three times over the ops: as shipped, with checked shaders, and under WebGPU's default limits.
+# The suite three times over the ops: as shipped, with checked shaders, and what a GPU gets under WebGPU's default limits.
 test: setup
 	cargo test --all-features
 	DESIREPATH_CHECKED=1 cargo test --all-features --test ops --test runtime
-	DESIREPATH_LIMITS=webgpu cargo test --all-features --test ops --test runtime
+	DESIREPATH_LIMITS=webgpu DESIREPATH_VARIANTS=gpu cargo test --all-features --test ops --test runtime
 
 check:
 	cargo fmt --check

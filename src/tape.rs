@@ -46,12 +46,19 @@ impl Tape {
     }
 
     /// Remembers how to turn the gradient of `y` into those of `inputs`, unless none of them is tracked.
+    ///
+    /// # Panics
+    /// When an input is a view, by [`Tensor::row_range`], of something tracked: its gradient would be lost silently.
+    #[track_caller]
     pub fn record(
         &mut self,
         y: &Tensor,
         inputs: &[&Tensor],
         backward: impl FnOnce(&Gpu, &mut Grads, &Tensor) + Send + 'static,
     ) {
+        let cuts = |x: &&Tensor| x.whole().is_some_and(|(id, parameter)| parameter || self.tracked.contains(&id));
+        let cut = inputs.iter().any(|x| self.on && !x.is_parameter() && cuts(x));
+        assert!(!cut, "tape: a view by row_range has no gradient, and what it is cut from wants one");
         if inputs.iter().any(|x| self.tracks(x)) {
             self.tracked.insert(y.id());
             self.nodes.push((y.id(), Box::new(backward)));
@@ -61,9 +68,11 @@ impl Tape {
     /// Gradients of the scalar `loss` with respect to everything tracked.
     ///
     /// # Panics
-    /// When `loss` has more than one element.
+    /// When `loss` has more than one element, or nothing on this tape leads to it from a parameter: then there is nothing
+    /// to learn, and saying so beats a model that stays as it is.
     #[track_caller]
     pub fn backward(self, loss: &Tensor) -> Grads {
+        assert!(self.tracks(loss), "backward: no parameter leads to the loss on this tape, or the tape is off");
         assert!(loss.len() == 1, "backward: the loss has shape {:?}, expected one element", loss.shape());
         let seed = Tensor::full(loss.gpu(), loss.shape(), 1.0);
         self.backward_from(loss, seed)

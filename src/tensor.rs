@@ -18,6 +18,8 @@ pub struct Tensor {
     shape: Vec<usize>,
     id: u64,
     parameter: bool,
+    /// Of a view: the id of the whole, and whether that is a parameter.
+    whole: Option<(u64, bool)>,
 }
 
 impl Tensor {
@@ -29,7 +31,7 @@ impl Tensor {
 
     fn over(gpu: &Gpu, buffer: Buffer, shape: &[usize]) -> Tensor {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        Tensor { gpu: gpu.clone(), buffer, shape: shape.to_vec(), id, parameter: false }
+        Tensor { gpu: gpu.clone(), buffer, shape: shape.to_vec(), id, parameter: false, whole: None }
     }
 
     /// # Panics
@@ -87,6 +89,11 @@ impl Tensor {
         self.id
     }
 
+    /// Of a view: what a tape knows the whole by, and whether that is a parameter.
+    pub(crate) fn whole(&self) -> Option<(u64, bool)> {
+        self.whole
+    }
+
     /// `(rows, dim)`: the last axis, and everything before it as rows.
     #[track_caller]
     pub fn rows(&self) -> (usize, usize) {
@@ -105,7 +112,8 @@ impl Tensor {
         Tensor { shape: shape.to_vec(), ..self.clone() }
     }
 
-    /// Rows `start..start + rows` along the first axis, as a view without a gradient.
+    /// Rows `start..start + rows` along the first axis, as a view without a gradient: a tape that should
+    /// differentiate through it panics.
     ///
     /// # Panics
     /// When the range leaves the tensor.
@@ -116,7 +124,8 @@ impl Tensor {
         let mut shape = self.shape.clone();
         shape[0] = rows;
         let buffer = self.buffer.slice(start as u64 * row_bytes, rows as u64 * row_bytes);
-        Tensor::over(&self.gpu, buffer, &shape)
+        let whole = self.whole.or(Some((self.id, self.parameter)));
+        Tensor { whole, ..Tensor::over(&self.gpu, buffer, &shape) }
     }
 
     /// Copies `data` over the values.

@@ -17,6 +17,9 @@ pub struct Options {
     pub webgpu_limits: bool,
     /// Compile shaders with bounds checks and bounded loops. `DESIREPATH_CHECKED=1`.
     pub checked: bool,
+    /// Choose the kernels that GPUs run, whatever the adapter: to test them on a driver on the CPU.
+    /// `DESIREPATH_VARIANTS=gpu`.
+    pub gpu_variants: bool,
     /// Fill new buffers with NaN and watch the bytes behind them: see [`Gpu::check_guards`](super::Gpu::check_guards).
     pub guard: bool,
     /// Bytes per binding to pretend, to exercise the splitting of large tables on small ones.
@@ -37,6 +40,7 @@ impl Options {
             adapter: var("DESIREPATH_ADAPTER"),
             webgpu_limits: var("DESIREPATH_LIMITS").is_some_and(|v| v == "webgpu"),
             checked: var("DESIREPATH_CHECKED").is_some_and(|v| v != "0"),
+            gpu_variants: var("DESIREPATH_VARIANTS").is_some_and(|v| v == "gpu"),
             cache: var("DESIREPATH_CACHE").map(PathBuf::from).or_else(|| home().map(|h| h.join("desirepath"))),
             ..Options::default()
         }
@@ -49,6 +53,7 @@ impl fmt::Debug for Options {
             .field("adapter", &self.adapter)
             .field("webgpu_limits", &self.webgpu_limits)
             .field("checked", &self.checked)
+            .field("gpu_variants", &self.gpu_variants)
             .field("guard", &self.guard)
             .finish_non_exhaustive()
     }
@@ -65,6 +70,8 @@ pub struct AdapterInfo {
     pub driver: String,
     /// A driver on the CPU: correct everywhere, and slow.
     pub software: bool,
+    /// Whether ops choose the kernels made for such a driver: see [`Options::gpu_variants`].
+    pub cpu_kernels: bool,
     pub subgroup_min: u32,
     pub subgroup_max: u32,
     pub f16: bool,
@@ -75,6 +82,14 @@ pub struct AdapterInfo {
     pub max_workgroup_memory: u32,
     pub max_invocations: u32,
     pub max_storage_buffers: u32,
+}
+
+impl AdapterInfo {
+    /// Whether the kernels for eight lanes and broadcasts are chosen: on the CPU, where a barrier is a switch of
+    /// coroutines, if subgroups are that wide.
+    pub fn eight_lanes(&self) -> bool {
+        self.cpu_kernels && self.subgroups && self.subgroup_min >= 8
+    }
 }
 
 impl fmt::Display for AdapterInfo {
@@ -97,6 +112,7 @@ pub(super) fn describe(info: &wgpu::AdapterInfo, features: wgpu::Features, limit
         },
         driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
         software: info.device_type == Cpu,
+        cpu_kernels: info.device_type == Cpu,
         subgroup_min: info.subgroup_min_size,
         subgroup_max: info.subgroup_max_size,
         f16: features.contains(wgpu::Features::SHADER_F16),

@@ -94,7 +94,12 @@ impl Gpu {
 
     /// Runs on a device that the host owns. The host's error and device-lost handlers stay in place.
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Gpu {
-        Gpu::build(device, queue, Options::default(), None)
+        Gpu::from_wgpu_with(device, queue, Options::default())
+    }
+
+    /// [`Gpu::from_wgpu`] with options; those that choose an adapter and its limits do nothing, since the host did that.
+    pub fn from_wgpu_with(device: wgpu::Device, queue: wgpu::Queue, options: Options) -> Gpu {
+        Gpu::build(device, queue, options, None)
     }
 
     fn build(
@@ -105,6 +110,7 @@ impl Gpu {
     ) -> Gpu {
         let mut info = adapter::describe(&device.adapter_info(), device.features(), &device.limits());
         info.max_binding = options.max_binding.unwrap_or(info.max_binding).min(info.max_binding);
+        info.cpu_kernels &= !options.gpu_variants;
         let pool = Pool::new(options.guard);
         let fault = Arc::new(Fault::default());
         let (recorder, error) = fault::guarded(&device, || Mutex::new(Recorder::new(&device, &options)));

@@ -2,7 +2,7 @@
 
 use super::fault::Failure;
 use crate::error::Error;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, Weak};
 pub const SENTINEL: u32 = 0x7fc0_dead;
 /// Bytes of sentinel behind every guarded buffer.
 pub(super) const GUARD_BYTES: u64 = 256;
+/// Guarded memory that waits for a look at most; what was given back before that is used again unseen.
+const UNSEEN_BYTES: u64 = 256 << 20;
 
 /// A range of device memory. Cheap to clone; the memory returns to the pool with the last clone.
 #[derive(Clone, Debug)]
@@ -52,6 +54,8 @@ pub(super) struct Raw {
     /// The driver refused the memory: nothing may touch it.
     pub refused: bool,
     pub failure: Failure,
+    /// Guard mode: the tail was looked at since the memory came back.
+    seen: bool,
     pool: Weak<Pool>,
 }
 
@@ -77,6 +81,9 @@ struct Books {
     next_id: u64,
     /// Guard mode only: everything alive, to look at the tails.
     alive: Vec<Weak<Raw>>,
+    /// Guard mode only: what was given back since the last look, oldest first; its tails are looked at before it is
+    /// used again. With each its size class.
+    unseen: VecDeque<(u64, Free)>,
 }
 
 /// Bytes of device memory, in whole size classes.
@@ -101,6 +108,12 @@ pub(super) fn class(bytes: u64) -> u64 {
     let bytes = bytes.max(256);
     let step = (bytes.next_power_of_two() / 8).max(256);
     bytes.div_ceil(step) * step
+}
+
+impl Books {
+    fn keep(&mut self, capacity: u64, free: Free) {
+        self.free.entry(capacity).or_default().push(free);
+    }
 }
 
 impl Pool {
@@ -136,7 +149,7 @@ impl Pool {
             failure.set(error);
         }
         let (used, pool) = (AtomicU64::new(used), Arc::downgrade(self));
-        let raw = Arc::new(Raw { buffer, id, capacity, len: bytes, used, refused, failure, pool });
+        let raw = Arc::new(Raw { buffer, id, capacity, len: bytes, used, refused, failure, seen: false, pool });
         Buffer { raw, offset: 0, len: bytes }
     }
 
@@ -154,7 +167,16 @@ impl Pool {
         let free = Free { buffer: raw.buffer.clone(), id: raw.id, used: raw.used.load(Ordering::Relaxed) };
         let mut books = self.books.lock().expect("pool lock");
         books.memory.live -= raw.capacity;
-        books.free.entry(raw.capacity).or_default().push(free);
+        if !self.guard || raw.seen {
+            return books.keep(raw.capacity, free);
+        }
+        books.unseen.push_back((raw.capacity, free));
+        let mut waiting: u64 = books.unseen.iter().map(|(capacity, _)| capacity).sum();
+        while waiting > UNSEEN_BYTES {
+            let (capacity, oldest) = books.unseen.pop_front().expect("more than nothing waits");
+            waiting -= capacity;
+            books.keep(capacity, oldest);
+        }
     }
 
     pub fn memory(&self) -> Memory {
@@ -174,8 +196,24 @@ impl Pool {
         books.memory.reserved -= freed;
     }
 
-    /// Guard mode: every buffer alive.
-    pub fn alive(&self) -> Vec<Arc<Raw>> {
-        self.books.lock().expect("pool lock").alive.iter().filter_map(Weak::upgrade).collect()
+    /// Guard mode: every buffer alive, and those given back since the last look, which may then be used again.
+    pub fn to_look_at(self: &Arc<Self>) -> Vec<Arc<Raw>> {
+        let mut books = self.books.lock().expect("pool lock");
+        let mut list: Vec<Arc<Raw>> = books.alive.iter().filter_map(Weak::upgrade).collect();
+        for (capacity, Free { buffer, id, used }) in std::mem::take(&mut books.unseen) {
+            books.memory.live += capacity;
+            list.push(Arc::new(Raw {
+                buffer,
+                id,
+                capacity,
+                used: AtomicU64::new(used),
+                len: capacity,
+                refused: false,
+                failure: Failure::default(),
+                seen: true,
+                pool: Arc::downgrade(self),
+            }));
+        }
+        list
     }
 }

@@ -42,6 +42,11 @@ impl Gpu {
             self.sync()?;
             return Ok(Vec::new());
         }
+        self.flush(); // what the device refuses now counts, too
+        if let Some(error) = buffer.raw.failure.get() {
+            self.inner.fault.take()?;
+            return Err(error);
+        }
         let mut bytes = self.read_each(std::slice::from_ref(buffer)).await?;
         bytes.truncate(buffer.len as usize);
         Ok(bytes)
@@ -55,11 +60,6 @@ impl Gpu {
         let staging = {
             let mut recorder = self.recorder();
             recorder.flush(self);
-            let failure = buffers.iter().find_map(|b| b.raw.failure.get());
-            if let Some(error) = failure {
-                self.inner.fault.take()?;
-                return Err(error);
-            }
             let usage = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ;
             let descriptor = wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
             let (staging, error) = self.guarded(|| self.inner.device.create_buffer(&descriptor));
@@ -124,11 +124,12 @@ impl Gpu {
         self.write(&whole, bytemuck::cast_slice(&vec![SENTINEL; buffer.raw.capacity as usize / 4]));
     }
 
-    /// In guard mode: fails when a kernel wrote behind the end of any live tensor. Blocks.
+    /// In guard mode: fails when a kernel wrote behind the end of any tensor, alive or dropped since the last look (as far
+    /// as 256 MiB of those go). Blocks.
     pub fn check_guards(&self) -> Result<()> {
         let guard = pool::GUARD_BYTES;
         let tail = |raw: Arc<pool::Raw>| Buffer { offset: raw.capacity - guard, len: guard, raw };
-        let tails: Vec<Buffer> = self.inner.pool.alive().into_iter().map(tail).collect();
+        let tails: Vec<Buffer> = self.inner.pool.to_look_at().into_iter().map(tail).collect();
         if tails.is_empty() {
             return self.sync();
         }

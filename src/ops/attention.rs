@@ -185,12 +185,6 @@ impl Call {
         self.bias.as_ref().map_or((other, other), |b| (&b.context, &b.table))
     }
 
-    /// Whether eight lanes and broadcasts beat workgroup memory: on the CPU, where a barrier is a switch of coroutines.
-    pub fn by_subgroups(gpu: &Gpu) -> bool {
-        let info = gpu.info();
-        info.software && info.subgroups && info.subgroup_min >= 8
-    }
-
     /// The padded input, the padded output and its `stats [2, batch, heads, len]`, of which the first half is filled.
     fn forward(&self, qkv: &Tensor) -> (Tensor, Tensor, Tensor) {
         let gpu = qkv.gpu();
@@ -200,7 +194,7 @@ impl Call {
         let (context, table) = self.bias_or(&qkv);
         let buffers = [&qkv, &self.lengths, context, table, &y, &stats].map(|t| &**t);
         let pairs = self.batch * self.heads;
-        match Call::by_subgroups(gpu) {
+        match gpu.info().eight_lanes() {
             true => {
                 let groups = pairs * self.len.div_ceil(16);
                 gpu.dispatch(FORWARD_SUBGROUP.with(&self.consts()), self.params(0), &buffers, groups);
@@ -225,7 +219,7 @@ impl Call {
         gpu.dispatch(&DELTA, counts, &[&self.lengths, y, dy, stats], (pairs * self.len).div_ceil(THREADS));
         let dqkv = Tensor::empty(gpu, qkv.shape());
         let (context, table) = self.bias_or(qkv);
-        let subgroups = Call::by_subgroups(gpu);
+        let subgroups = gpu.info().eight_lanes();
         let (rows, lanes) = if subgroups { (16, 8) } else { (THREADS, THREADS) };
         let tiles = self.len.div_ceil(rows);
         let groups = self.groups(gpu, tiles, wants_table);
@@ -253,7 +247,7 @@ impl Call {
 
     /// Workgroups for each batch and head: all have their own `tiles`, but few where each also needs a table.
     pub fn groups(&self, gpu: &Gpu, tiles: usize, wants_table: bool) -> usize {
-        let busy = BUSY[usize::from(!gpu.info().software)];
+        let busy = BUSY[usize::from(!gpu.info().cpu_kernels)];
         let pairs = self.batch * self.heads;
         if wants_table { busy.div_ceil(pairs.max(1)).clamp(1, tiles.max(1)) } else { tiles }
     }

@@ -134,7 +134,7 @@ impl Plan {
         // At least CUT rows of logits, and the rows of the table themselves, have to fit.
         let part = whole((limit / CUT.min(rows.max(1))).min(max_binding as usize / 4 / dim)).min(items);
         // On the CPU a product whose rows are not whole vec4 is a fifth slower: such a rest gets a part of its own.
-        let ragged = info.software && part == items && !items.is_multiple_of(4) && items > 16 * CUT;
+        let ragged = info.cpu_kernels && part == items && !items.is_multiple_of(4) && items > 16 * CUT;
         let part = if ragged { whole(items) } else { part };
         let chunk = whole((limit / part).min(max_binding as usize / 4 / dim)).min(rows);
         Plan { rows, items, chunk, part, keep }
@@ -264,15 +264,15 @@ impl Pass {
 
 /// On the CPU a workgroup is one subgroup: its barriers cost next to nothing.
 fn threads(gpu: &Gpu) -> [(&'static str, u32); 1] {
-    [("THREADS", if gpu.info().software { 8 } else { 256 })]
+    [("THREADS", if gpu.info().cpu_kernels { 8 } else { 256 })]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn plan(software: bool, max_binding: u64, rows: usize, items: usize, budget_bytes: u64) -> Plan {
-        let info = AdapterInfo { software, max_binding, ..AdapterInfo::default() };
+    fn plan(cpu_kernels: bool, max_binding: u64, rows: usize, items: usize, budget_bytes: u64) -> Plan {
+        let info = AdapterInfo { cpu_kernels, max_binding, ..AdapterInfo::default() };
         Plan::new(&info, rows, items, 64, &CrossEntropy { budget_bytes, ..CrossEntropy::default() })
     }
 

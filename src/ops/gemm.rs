@@ -1,6 +1,6 @@
 //! The matrix product under `matmul` and `linear`: which kernel, how split, with what epilogue.
 
-use super::{ELEMENTWISE, width};
+use super::{ELEMENTWISE, fill, width};
 use crate::gpu::{AdapterInfo, Gpu, Kernel};
 use crate::kernel;
 use crate::tensor::Tensor;
@@ -96,10 +96,15 @@ pub(crate) fn product_by(
 ) {
     let [m, n, k] = dims;
     let [a, b, y] = operands;
-    let fits = a.len() == m * k && b.len() == n * k && y.len() == m * n;
-    assert!(fits && k > 0, "gemm {layout:?} {m}x{n}x{k}: a {:?}, b {:?}, y {:?}", a.shape(), b.shape(), y.shape());
+    // Nothing to sum is a sum of 0, as long as nothing else is to be done.
+    let fits = a.len() == m * k && b.len() == n * k && y.len() == m * n && (k > 0 || epilogue.is_plain());
+    assert!(fits, "gemm {layout:?} {m}x{n}x{k}: a {:?}, b {:?}, y {:?}", a.shape(), b.shape(), y.shape());
     if y.is_empty() {
         return;
+    }
+    if k == 0 {
+        let zeros = [(!epilogue.accumulate).then_some(y), epilogue.sums];
+        return zeros.into_iter().flatten().for_each(|y| fill(gpu, y, 0.0));
     }
     if let Some(rows) = rows_that_fit(gpu, layout, dims) {
         return in_pieces(gpu, how, layout, operands, dims, epilogue, rows);
@@ -178,7 +183,7 @@ pub(crate) fn kernels(info: &AdapterInfo, [m, n, k]: [usize; 3]) -> Vec<How> {
     // A binding of vec4 holds at least one.
     let tiny = (m * n).min(m * k).min(n * k) < 4 || info.max_storage_buffers < 8;
     let lanes = info.subgroups && info.subgroup_min >= 8;
-    match (tiny, info.software) {
+    match (tiny, info.cpu_kernels) {
         (true, _) => vec![How::Tile],
         (false, true) if lanes => vec![How::Lanes, How::Registers, How::Tile],
         (false, true) => vec![How::Registers, How::Tile],
@@ -192,7 +197,7 @@ pub(crate) fn kernels(info: &AdapterInfo, [m, n, k]: [usize; 3]) -> Vec<How> {
 fn plan(info: &AdapterInfo, how: Option<How>, dims: [usize; 3], epilogue: &Epilogue) -> Plan {
     let [m, n, k] = dims;
     let how = how.unwrap_or(kernels(info, dims)[0]);
-    let fill = if info.software { 8 } else { 256 };
+    let fill = if info.cpu_kernels { 8 } else { 256 };
     let tiles = |rows: usize, cols: usize| m.div_ceil(rows) * n.div_ceil(cols);
     let tall = m > 32 && (epilogue.is_plain() || tiles(64, 32) >= fill);
     let (rows, cols) = match how {

@@ -122,7 +122,7 @@ impl Sequence {
 
     fn by_subgroups(&self) -> bool {
         let info = self.gpu().info();
-        info.software && info.subgroups && info.subgroup_min >= 8 && self.dim.is_multiple_of(4)
+        info.eight_lanes() && self.dim.is_multiple_of(4)
     }
 
     /// One thread per hidden column where that fits.

@@ -79,7 +79,7 @@ pub(crate) fn width(dim: usize) -> usize {
 /// Threads per row of kernels that work by rows. A software driver pays for barriers and gains nothing from neighbours
 /// that read together.
 pub(crate) fn lanes(gpu: &Gpu) -> u32 {
-    if gpu.info().software { 1 } else { 16 }
+    if gpu.info().cpu_kernels { 1 } else { 16 }
 }
 
 /// Pieces of a table `[rows, dim]` that fit one binding each, as `(first row, rows)`. Pieces start at multiples of 64

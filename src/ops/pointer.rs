@@ -44,7 +44,7 @@ pub fn pointer(tape: &mut Tape, qk: &Tensor, items: &Tensor, targets: &Tensor, o
     let (context, table) = call.bias_or(&padded);
     let buffers = [&padded, &call.lengths, context, table, items, targets, &y, &kept].map(|t| &**t);
     let groups = |rows| call.batch * call.len.div_ceil(rows);
-    match Call::by_subgroups(gpu) {
+    match gpu.info().eight_lanes() {
         true => gpu.dispatch(FORWARD_SUBGROUP.with(&call.consts()), call.params(0), &buffers, groups(16)),
         false => gpu.dispatch(FORWARD.with(&tiled(&call)), call.params(0), &buffers, groups(THREADS)),
     }
@@ -109,7 +109,7 @@ fn backward(
 ) -> (Option<Tensor>, Option<Tensor>) {
     let dqk = Tensor::empty(gpu, qk.shape());
     let (context, table) = call.bias_or(qk);
-    let subgroups = Call::by_subgroups(gpu);
+    let subgroups = gpu.info().eight_lanes();
     let (query, key, rows, lanes) = match subgroups {
         true => (&QUERY_SUBGROUP, &KEY_SUBGROUP, 16, 8),
         false => (&QUERY, &KEY, THREADS, THREADS),

@@ -175,8 +175,7 @@ impl<'a> Scoring<'a> {
             Fold::Best(keys) => (0, queries, *keys),
             Fold::Count { threshold, counts } => (1, *threshold, *counts),
         };
-        let info = self.gpu.info();
-        let lanes = info.software && info.subgroups && info.subgroup_min >= 8;
+        let lanes = self.gpu.info().eight_lanes();
         let aligned = self.dim.is_multiple_of(4);
         let quad = Tensor::empty(self.gpu, &[4]); // stands in for the table of vec4 that nobody reads
         let consts = [

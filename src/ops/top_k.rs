@@ -81,7 +81,7 @@ fn select(gpu: &Gpu, keys: &Tensor, k: usize) -> (Tensor, Tensor) {
     let (n, len) = keys.rows();
     let (index, values) = (Tensor::empty(gpu, &[n, k]), Tensor::empty(gpu, &[n, k]));
     // On the CPU more threads mean more work at each barrier and nothing gained.
-    let threads = [("THREADS", if gpu.info().software { 16 } else { 256 })];
+    let threads = [("THREADS", if gpu.info().cpu_kernels { 16 } else { 256 })];
     gpu.dispatch(SELECT.with(&threads), [n, len, k].map(|v| v as u32), &[keys, &index, &values], n);
     (index, values)
 }

@@ -6,12 +6,6 @@ use desirepath::check::attention::{self as check, Attention};
 use desirepath::ops::{self, BiasLayout, Moment, SpaceTime};
 use desirepath::{Gpu, Tape, Tensor};
 
-/// Which kernels this device uses.
-fn by_subgroups() -> bool {
-    let info = gpu().info();
-    info.software && info.subgroups && info.subgroup_min >= 8
-}
-
 #[test]
 fn causal_of_many_lengths() {
     for len in [1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 97] {
@@ -191,7 +185,7 @@ fn broken_pools_are_noticed() {
 fn broken_attention_is_noticed() {
     let plain = Attention::plain(5, 40, 2, 8);
     let dropping = Attention { dropout: 0.3, ..plain };
-    let breaks: &[(&str, &str, &str, Attention)] = match by_subgroups() {
+    let breaks: &[(&str, &str, &str, Attention)] = match gpu().info().eight_lanes() {
         true => &[
             ("attention_subgroup", "acc0[d] *= shrink0;", "", plain),
             ("attention_subgroup", "plus1 = biases(head, i1, j, e1", "plus1 = biases(head, i0, j, e1", plain.biased()),

@@ -57,6 +57,6 @@ fn broken_kernels_are_noticed() {
     assert_noticed(layer_norm(&alone, 20, 64, Some(16)));
     let last_row = broken("layer_norm_backward_affine", "row < end", "row + 1u < end");
     assert_noticed(layer_norm(&last_row, 20, 8, None));
-    let last_block = broken("sum_rows", "let end = min(", "let end = min(start + 1u, ");
+    let last_block = broken("sum_rows", "min(start + params.block", "min(start + 1u");
     assert_noticed(layer_norm(&last_block, 100, 8, None));
 }

@@ -11,12 +11,6 @@ fn plain(batch: usize, len: usize, dim: usize) -> Attention {
     Attention::plain(batch, len, 1, dim)
 }
 
-/// Which kernels this device uses.
-fn by_subgroups() -> bool {
-    let info = gpu().info();
-    info.software && info.subgroups && info.subgroup_min >= 8
-}
-
 #[test]
 fn many_lengths() {
     for len in [1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 97] {
@@ -122,7 +116,7 @@ fn too_many_dimensions_are_named() {
 #[test]
 fn broken_pointers_are_noticed() {
     let case = plain(5, 40, 8);
-    let breaks: &[(&str, &str, &str, Attention)] = match by_subgroups() {
+    let breaks: &[(&str, &str, &str, Attention)] = match gpu().info().eight_lanes() {
         true => &[
             ("pointer_subgroup", "run.hit * shrink", "run.hit", case),
             ("pointer_subgroup", "i1, j, length), ids, wanted1", "i1, j, length), ids, wanted0", case),

@@ -101,6 +101,25 @@ fn the_same_bits_every_time() {
     assert_eq!(run(), run());
 }
 
+/// No rows: nothing comes out, and the gradients of the weights are zeros.
+#[test]
+fn no_rows() {
+    let (x, w) = (Tensor::zeros(gpu(), &[0, 8]).parameter(), Tensor::full(gpu(), &[8, 3], 0.5).parameter());
+    let mut tape = Tape::new(0);
+    let y = ops::matmul(&mut tape, &x, &w);
+    assert!(y.to_vec::<f32>().unwrap().is_empty());
+    let grads = tape.backward_from(&y, Tensor::empty(gpu(), &[0, 3]));
+    assert_eq!(grads.get(&w).unwrap().to_vec::<f32>().unwrap(), [0.0; 24]);
+
+    let (w, bias) = (Tensor::full(gpu(), &[3, 8], 0.5).parameter(), Tensor::zeros(gpu(), &[3]).parameter());
+    let mut tape = Tape::new(0);
+    let y = ops::linear(&mut tape, &x, &w, Some(&bias), Activation::Gelu, None);
+    let grads = tape.backward_from(&y, Tensor::empty(gpu(), &[0, 3]));
+    assert_eq!(grads.get(&w).unwrap().to_vec::<f32>().unwrap(), [0.0; 24]);
+    assert_eq!(grads.get(&bias).unwrap().to_vec::<f32>().unwrap(), [0.0; 3]);
+    assert!(grads.get(&x).unwrap().is_empty());
+}
+
 #[test]
 #[should_panic(expected = "linear: bias: expected shape [3], got [4]")]
 fn a_wrong_shape_is_named() {
@@ -121,7 +140,7 @@ fn broken_kernels_are_noticed() {
     assert_noticed(gemm(&broken("gemm_sum", "s < params.splits", "s + 1u < params.splits"), 4, 4, 1031));
     let slope = broken("linear_backward", "part(input, k)", "part(dy[i], k)");
     assert_noticed(linear(&slope, [5, 4, 8], Activation::Gelu, [true, false]));
-    if gpu().info().software && gpu().info().subgroups {
+    if gpu().info().eight_lanes() {
         assert_noticed(gemm(&broken("gemm_lanes", "subgroupBroadcast(a, 5u)", "subgroupBroadcast(a, 4u)"), 8, 8, 4));
         assert_noticed(gemm(&broken("gemm_lanes_odd", "if (K_TAIL == 1u)", "if (K_TAIL == 2u)"), 8, 5, 6));
         assert_noticed(gemm(&broken("gemm_lanes", "sums += vec4(1.0) * a;", "sums = vec4(1.0) * a;"), 8, 8, 8));

@@ -78,8 +78,7 @@ fn broken_kernels_are_noticed() {
     assert_noticed(rank_of(&target, PLAIN));
     let own = broken("rank_of", "score < boosted", "false");
     assert_noticed(rank_of(&own, Catalogue { boost: true, ..PLAIN }));
-    let lanes = gpu().info().software && gpu().info().subgroups;
-    let strict = match lanes {
+    let strict = match gpu().info().eight_lanes() {
         true => broken("top_k_lanes", "scores >= vec4(threshold", "scores > vec4(threshold"),
         false => broken("top_k", "score >= threshold[q]", "score > threshold[q]"),
     };

@@ -43,6 +43,6 @@ fn broken_kernels_are_noticed() {
     assert_noticed(mean(&unscaled, 10));
     let alone = broken("dot", "k < LANES", "k < 1u");
     assert_noticed(dot(&alone, 20, 64, Some(16)));
-    let swapped = broken("dot_backward", "b[i] *", "");
+    let swapped = broken("dot_backward", "b[i] *", "b[0] *");
     assert_noticed(dot(&swapped, 5, 8, None));
 }

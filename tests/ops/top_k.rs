@@ -106,8 +106,7 @@ fn broken_kernels_are_noticed() {
     assert_noticed(top_k(&order, Catalogue { distinct: 3, ..PLAIN }));
     let dim = broken("top_k_scores", "k < params.dim", "k + 1u < params.dim");
     assert_noticed(top_k(&dim, PLAIN));
-    let lanes = gpu().info().software && gpu().info().subgroups;
-    let first_pass = match lanes {
+    let first_pass = match gpu().info().eight_lanes() {
         true => broken("top_k_lanes", "subgroupBroadcast(qa, 1u)", "subgroupBroadcast(qa, 0u)"),
         false => broken(
             "top_k",

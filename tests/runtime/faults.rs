@@ -15,17 +15,13 @@ struct Host {
 }
 
 /// A device of the test's own. Unhandled errors on it panic: that is wgpu's default.
-fn host(instance: wgpu::InstanceDescriptor, limits: wgpu::Limits) -> Host {
-    let instance = wgpu::Instance::new(instance);
+fn host(limits: wgpu::Limits) -> Host {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()));
     let adapter = adapter.expect("an adapter");
     let descriptor = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).expect("a device");
     Host { _instance: instance, _adapter: adapter, device, queue }
-}
-
-fn plain() -> wgpu::InstanceDescriptor {
-    wgpu::InstanceDescriptor::new_without_display_handle()
 }
 
 fn twice(x: &Tensor) -> Tensor {
@@ -39,7 +35,7 @@ fn assert_lost<T: std::fmt::Debug>(result: Result<T, Error>) {
 
 #[test]
 fn a_lost_device_is_an_error_for_ever() {
-    let host = host(plain(), wgpu::Limits::default());
+    let host = host(wgpu::Limits::default());
     let gpu = Gpu::from_wgpu(host.device.clone(), host.queue.clone());
     let x = Tensor::full(&gpu, &[1000], 3.0);
     assert_eq!(twice(&x).to_vec::<f32>().unwrap(), [6.0; 1000]);
@@ -60,7 +56,7 @@ fn a_lost_device_is_an_error_for_ever() {
 
 #[test]
 fn a_device_lost_before_a_read_is_an_error_of_the_read() {
-    let host = host(plain(), wgpu::Limits::default());
+    let host = host(wgpu::Limits::default());
     let gpu = Gpu::from_wgpu(host.device.clone(), host.queue.clone());
     let x = Tensor::full(&gpu, &[1000], 3.0);
     gpu.sync().unwrap();
@@ -76,7 +72,7 @@ fn a_device_lost_before_a_read_is_an_error_of_the_read() {
 #[test]
 fn a_device_lost_while_idle_is_an_error_of_the_read() {
     for read_first in [false, true] {
-        let host = host(plain(), wgpu::Limits::default());
+        let host = host(wgpu::Limits::default());
         let gpu = Gpu::from_wgpu(host.device.clone(), host.queue.clone());
         let x = Tensor::full(&gpu, &[1000], 3.0);
         gpu.sync().unwrap();
@@ -157,11 +153,21 @@ fn what_exceeds_a_binding_or_does_not_compile_is_never_read() {
 #[test]
 fn a_host_with_small_limits_gets_errors() {
     let limits = wgpu::Limits { max_storage_buffers_per_shader_stage: 1, ..wgpu::Limits::default() };
-    let host = host(plain(), limits);
+    let host = host(limits);
     let gpu = Gpu::from_wgpu(host.device.clone(), host.queue.clone());
     let x = Tensor::full(&gpu, &[8], 1.0);
     assert_eq!(x.to_vec::<f32>().unwrap(), [1.0; 8]);
     let error = twice(&x).to_vec::<f32>().unwrap_err();
     assert!(error.to_string().contains("kernel scale"), "{error}");
     assert_eq!(x.to_vec::<f32>().unwrap(), [1.0; 8]);
+}
+
+#[test]
+fn a_host_chooses_options() {
+    let host = host(wgpu::Limits::default());
+    let options = Options { guard: true, gpu_variants: true, ..Options::default() };
+    let gpu = Gpu::from_wgpu_with(host.device.clone(), host.queue.clone(), options);
+    assert!(!gpu.info().cpu_kernels);
+    let x = Tensor::empty(&gpu, &[5]);
+    assert_eq!(x.to_vec::<u32>().unwrap(), [desirepath::gpu::SENTINEL; 5]);
 }

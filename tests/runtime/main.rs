@@ -62,6 +62,10 @@ fn unwritten_memory_is_poisoned_and_tails_are_watched() {
     let y = Tensor::full(&broken, &[64], 1.0);
     assert!(matches!(broken.check_guards(), Err(Error::Gpu(_))), "a write behind the end goes unnoticed");
     drop(y);
+    broken.sync().unwrap();
+    Tensor::full(&broken, &[64], 1.0);
+    assert!(broken.check_guards().is_err(), "a write behind the end of what was dropped since goes unnoticed");
+    broken.check_guards().unwrap();
     gpu().check_guards().unwrap();
 }
 
@@ -85,6 +89,37 @@ fn a_tape_that_is_off_keeps_nothing() {
     let y = ops::scale(&mut tape, &x, 2.0);
     assert!(!tape.tracks(&y));
     assert!(tape.backward_from(&y, Tensor::full(gpu(), &[4], 1.0)).get(&x).is_none());
+}
+
+#[test]
+fn a_loss_without_parameters_is_a_mistake() {
+    let mistake = |work: &(dyn Fn() + std::panic::RefUnwindSafe)| {
+        let panic = std::panic::catch_unwind(work).expect_err("it passes silently");
+        *panic.downcast::<String>().unwrap_or_else(|p| Box::new((*p.downcast::<&str>().unwrap()).to_string()))
+    };
+    let x = Tensor::full(gpu(), &[1], 1.0).parameter();
+    let loss = |x: &Tensor, mut tape: Tape| {
+        let y = ops::scale(&mut tape, x, 2.0);
+        tape.backward(&y).take(x)
+    };
+    assert!(loss(&x, Tape::new(0)).is_some());
+    assert!(mistake(&|| drop(loss(&Tensor::full(gpu(), &[1], 1.0), Tape::new(0)))).contains("no parameter leads"));
+    assert!(mistake(&|| drop(loss(&Tensor::full(gpu(), &[1], 1.0).parameter(), Tape::off()))).contains("no parameter"));
+}
+
+#[test]
+fn a_view_does_not_lose_a_gradient_silently() {
+    let views = |x: &Tensor| drop(ops::scale(&mut Tape::new(0), &x.row_range(0, 2), 2.0));
+    views(&Tensor::full(gpu(), &[4], 1.0));
+    ops::scale(&mut Tape::off(), &Tensor::full(gpu(), &[4], 1.0).parameter().row_range(0, 2), 2.0);
+    let of_parameter = || views(&Tensor::full(gpu(), &[4], 1.0).parameter().row_range(0, 3));
+    assert!(std::panic::catch_unwind(of_parameter).is_err());
+    let of_result = || {
+        let mut tape = Tape::new(0);
+        let y = ops::scale(&mut tape, &Tensor::full(gpu(), &[4], 1.0).parameter(), 2.0);
+        ops::scale(&mut tape, &y.row_range(0, 2), 2.0);
+    };
+    assert!(std::panic::catch_unwind(of_result).is_err());
 }
 
 #[test]
