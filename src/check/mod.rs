@@ -233,7 +233,7 @@ mod tests {
         let x = Input::random(&mut Rng::new(1), "x", &[rows, dim], 1.0).data;
         let f = |x: &[Vec<f64>]| -> f64 { x[0].iter().map(|v| v * v).sum() };
         let mut gradient: Vec<f64> = x.iter().map(|v| 2.0 * v).collect();
-        let error = |gradient: &[f64]| directional_error(&f, &[x.clone()], 0, gradient, &mut Rng::new(2));
+        let error = |gradient: &[f64]| directional_error(&f, std::slice::from_ref(&x), 0, gradient, &mut Rng::new(2));
         assert!(error(&gradient) < 1e-7, "{}", error(&gradient));
         gradient[(rows - 1) * dim..].fill(0.0);
         assert!(error(&gradient) > 1e-3, "{}", error(&gradient));
