@@ -20,10 +20,11 @@
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
     let group = id.y * groups.x + id.x;
-    let pair = group / params.groups;
-    if (pair >= params.batch * params.heads) {
+    let slot = group / params.groups;
+    if (slot >= params.batches * params.heads) {
         return;
     }
+    let pair = params.first_batch * params.heads + slot;
     let own = (group * 64u + thread) * table_bins();
     if (TABLE == 1u) {
         clear(own, table_bins());
@@ -40,8 +41,8 @@ fn queries(pair: u32, first: u32, thread: u32, length: u32, own: u32) {
     let dim = params.heads * HD4;
     let i = first + thread;
     let row = pair * params.len + i;
-    let behind = params.batch * params.heads * params.groups * 64u * table_bins();
-    let kinds = behind + row * params.categories;
+    let behind = params.batches * params.heads * params.groups * 64u * table_bins();
+    let kinds = behind + (row - params.first_batch * params.heads * params.len) * params.categories;
     if (TABLE == 1u && (PARTS & CATEGORY) != 0u && i < params.len) {
         clear(kinds, params.categories);
     }

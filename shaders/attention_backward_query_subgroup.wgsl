@@ -21,10 +21,11 @@
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) lane: u32) {
     let group = id.y * groups.x + id.x;
-    let pair = group / params.groups;
-    if (pair >= params.batch * params.heads) {
+    let slot = group / params.groups;
+    if (slot >= params.batches * params.heads) {
         return;
     }
+    let pair = params.first_batch * params.heads + slot;
     let own = (group * 8u + lane) * table_bins();
     if (TABLE == 1u) {
         clear(own, table_bins());
@@ -43,8 +44,8 @@ fn tile(pair: u32, first: u32, lane: u32, own: u32) {
     let i0 = first + lane;
     let i1 = i0 + 8u;
     // Rows of key categories start behind the threads' tables.
-    let behind = params.batch * params.heads * params.groups * 8u * table_bins();
-    let kinds0 = behind + (pair * params.len + i0) * params.categories;
+    let behind = params.batches * params.heads * params.groups * 8u * table_bins();
+    let kinds0 = behind + ((pair - params.first_batch * params.heads) * params.len + i0) * params.categories;
     let kinds1 = kinds0 + 8u * params.categories;
     var dq0 = Row();
     var dq1 = Row();

@@ -4,6 +4,7 @@
 struct Params {
     batch: u32, len: u32, heads: u32, slots: u32, parts: u32,
     n: u32, near: u32, categories: u32, positions: u32,
+    first: u32, // the batch from which these count; from the second time on, sums are added to what is there
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> lengths: array<u32>;           // [batch]
@@ -33,19 +34,28 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
             }
         }
         // Positions stand last in the table.
-        sums[to + select(column, params.n - params.positions + column - params.near, column >= params.near)] = sum;
+        let i = to + select(column, params.n - params.positions + column - params.near, column >= params.near);
+        sums[i] = before(i) + sum;
         return;
     }
     let key = to + params.near + column - tables;
     for (var query = 0u; query < params.categories; query++) {
-        sums[key + query * params.categories] = 0.0;
+        let i = key + query * params.categories;
+        sums[i] = before(i);
     }
     let behind = params.batch * params.heads * params.slots * tables;
     for (var b = part; b < params.batch; b += params.parts) {
         let row = (b * params.heads + head) * params.len;
-        for (var i = 0u; i < min(lengths[b], params.len); i++) {
-            let query = min(context[(b * params.len + i) * 12u + 8u], params.categories - 1u);
+        for (var i = 0u; i < min(lengths[params.first + b], params.len); i++) {
+            let query = min(context[((params.first + b) * params.len + i) * 12u + 8u], params.categories - 1u);
             sums[key + query * params.categories] += bins[behind + (row + i) * params.categories + column - tables];
         }
     }
+}
+
+fn before(i: u32) -> f32 {
+    if (params.first == 0u) {
+        return 0.0;
+    }
+    return sums[i];
 }

@@ -23,8 +23,8 @@ var<workgroup> tile_items: array<u32, TILE>;
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
     let group = id.y * groups.x + id.x;
-    let batch = group / params.groups;
-    if (batch >= params.batch) {
+    let batch = params.first_batch + group / params.groups;
+    if (batch >= params.first_batch + params.batches) {
         return;
     }
     let own = (group * 64u + thread) * table_bins();
@@ -39,8 +39,8 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
 
 fn queries(rows: u32, first: u32, thread: u32, length: u32, own: u32) {
     let i = first + thread;
-    let behind = params.batch * params.groups * 64u * table_bins();
-    let kinds = behind + (rows + i) * params.categories;
+    let behind = params.batches * params.groups * 64u * table_bins();
+    let kinds = behind + (rows - params.first_batch * params.len + i) * params.categories;
     if (TABLE == 1u && (PARTS & CATEGORY) != 0u && i < params.len) {
         clear(kinds, params.categories);
     }

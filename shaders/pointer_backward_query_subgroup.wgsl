@@ -23,8 +23,8 @@
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) lane: u32) {
     let group = id.y * groups.x + id.x;
-    let batch = group / params.groups;
-    if (batch >= params.batch) {
+    let batch = params.first_batch + group / params.groups;
+    if (batch >= params.first_batch + params.batches) {
         return;
     }
     let own = (group * 8u + lane) * table_bins();
@@ -42,7 +42,8 @@ fn tile(batch: u32, first: u32, lane: u32, own: u32) {
     let i0 = first + lane;
     let i1 = i0 + 8u;
     // Rows of key categories start behind the threads' tables.
-    let kinds0 = params.batch * params.groups * 8u * table_bins() + (rows + i0) * params.categories;
+    let behind = params.batches * params.groups * 8u * table_bins();
+    let kinds0 = behind + (rows - params.first_batch * params.len + i0) * params.categories;
     let kinds1 = kinds0 + 8u * params.categories;
     var dq0 = Row();
     var dq1 = Row();

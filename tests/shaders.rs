@@ -7,6 +7,64 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+type Consts = Vec<(&'static str, u32)>;
+
+/// Constants that ops set, and their values: in every kernel, or in those whose names start so.
+const VALUES: &[(&str, &str, &[u32])] = &[
+    ("", "LAYOUT", &[0, 1, 2]),
+    ("", "BIAS", &[0, 1]),
+    ("", "ACT", &[0, 1, 2, 3, 4, 5]),
+    ("", "KEEP", &[0, 1]),
+    ("", "SUMS", &[0, 1]),
+    ("", "RESIDUAL", &[0, 1]),
+    ("", "ACCUMULATE", &[0, 1]),
+    ("", "A_VEC", &[0, 1]),
+    ("", "B_VEC", &[0, 1]),
+    ("", "K_TAIL", &[0, 1]),
+    ("", "CAUSAL", &[0, 1]),
+    ("", "DROPOUT", &[0, 1]),
+    ("", "PARTS", &[0, 1, 2, 4, 8, 15]),
+    ("", "TABLE", &[0, 1]),
+    ("", "COUNT", &[0, 1]),
+    ("", "EXCLUDE", &[0, 1]),
+    ("", "BOOST", &[0, 1]),
+    ("", "CLIP", &[0, 1]),
+    ("", "ALIGNED", &[0, 1]),
+    ("", "GROUP", &[16, 64]),
+    ("", "QUERIES", &[4, 8, 16]),
+    ("", "LANES", &[1, 16, 64]),
+    ("gemm_lanes", "ROWS", &[32, 64]),
+    ("attention_weights", "ROWS", &[2, 3]),
+    ("cross_entropy", "THREADS", &[8, 256]),
+    ("top_k_select", "THREADS", &[16, 256]),
+    ("gru", "WIDTH", &[32, 64, 128, 256]),
+];
+/// What ops set together, where one alone would not be a use or not the hardest one.
+const TOGETHER: &[(&str, &[(&str, u32)])] = &[
+    ("gemm", &[("LAYOUT", 2), ("SUMS", 1)]),
+    ("gemm", &[("LAYOUT", 2), ("SUMS", 1), ("A_VEC", 0), ("B_VEC", 0), ("K_TAIL", 1)]),
+    ("gemm", &[("LAYOUT", 1), ("BIAS", 1), ("ACT", 2), ("KEEP", 1), ("RESIDUAL", 1)]),
+    ("attention", &[("HEAD_DIM", 4), ("TILE", 32)]),
+    ("attention", &[("HEAD_DIM", 128), ("TILE", 8), ("DROPOUT", 1)]),
+    ("attention", &[("HEAD_DIM", 100), ("TILE", 8), ("CAUSAL", 0), ("PARTS", 0), ("TABLE", 0)]),
+    ("pointer", &[("HEAD_DIM", 4), ("TILE", 32)]),
+    ("pointer", &[("HEAD_DIM", 256), ("TILE", 8)]),
+];
+
+/// The uses of a kernel, of which `text` is the plain one, besides that.
+fn uses(name: &str, text: &str) -> Vec<Consts> {
+    let has = |constant: &str| text.contains(&format!("const {constant}: u32 = "));
+    let alone = VALUES.iter().filter(|(kernel, constant, _)| name.starts_with(kernel) && has(constant));
+    let mut list: Vec<Consts> = alone.flat_map(|(_, c, values)| values.iter().map(|v| vec![(*c, *v)])).collect();
+    if text.contains("alias Element = ") {
+        list.push(vec![("WIDTH", 4)]);
+    }
+    for (_, consts) in TOGETHER.iter().filter(|(kernel, consts)| name.starts_with(kernel) && has(consts[0].0)) {
+        list.push(consts.iter().copied().filter(|(constant, _)| has(constant)).collect());
+    }
+    list
+}
+
 fn shaders() -> Vec<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
     let entries = std::fs::read_dir(&folder).expect("shaders/ exists");
@@ -18,11 +76,10 @@ fn shaders() -> Vec<(String, String)> {
         let name = path.file_stem().unwrap().to_str().unwrap().to_string();
         let source = std::fs::read_to_string(&path).unwrap().leak();
         let kernel = Kernel { name: name.clone().leak(), source };
-        let mut texts = vec![(name.clone(), compose(&kernel, &[]))];
-        if source.contains("// include: element") {
-            texts.push((name, compose(&kernel, &[("WIDTH", 4)])));
-        }
-        texts
+        let plain = compose(&kernel, &[]);
+        let texts =
+            uses(&name, &plain).into_iter().map(|consts| (format!("{name} {consts:?}"), compose(&kernel, &consts)));
+        texts.chain([(name.clone(), plain.clone())]).collect::<Vec<_>>()
     };
     paths.into_iter().flat_map(load).collect()
 }

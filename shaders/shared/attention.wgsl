@@ -4,6 +4,7 @@ struct Params {
     batch: u32, len: u32, heads: u32, scale: f32, dropout: f32, seed: u32,
     n: u32, time_knots: u32, place_knots: u32, categories: u32, positions: u32,
     time_unit: f32, time_per_octave: f32, place_unit: f32, place_per_octave: f32, groups: u32,
+    first_batch: u32, batches: u32, // of this dispatch, in the kernels that fill bins
 }
 @group(0) @binding(0) var<uniform> params: Params;
 const HEAD_DIM: u32 = 32u;

@@ -2,7 +2,7 @@
 // position for each thread, and one of key categories for each row of queries.
 const TABLE: u32 = 1u;              // whether that gradient is wanted
 @group(0) @binding(8) var<storage, read_write> bins: array<f32>;
-// [batch * heads * groups * threads, time + place + positions], then [batch * heads * len, categories]
+// [batches * heads * groups * threads, time + place + positions], then [batches * heads * len, categories]
 
 fn table_bins() -> u32 { return params.time_knots + params.place_knots + params.positions; }
 

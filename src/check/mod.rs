@@ -106,7 +106,8 @@ pub struct Check<'a> {
     pub gradient_tolerance: f64,
 }
 
-/// Elements of each input whose gradient is compared with central differences; all where there are fewer.
+/// Elements of each input whose gradient is compared with central differences; all where there are fewer. Where there are
+/// more, the slope along one direction through all of them is compared, too: a wrong row anywhere shows there.
 const PROBES: usize = 48;
 
 impl Check<'_> {
@@ -136,12 +137,16 @@ impl Check<'_> {
             let gradient = grads.get(&tensors[i]);
             let gradient = gradient.unwrap_or_else(|| panic!("{}: no gradient of {}", self.op, input.name));
             let gradient = floats(gradient)?;
-            let probes = probes(&mut rng, input.data.len());
+            let probes = probes(&mut rng, &input.shape);
             let objective =
                 |x: &[Vec<f64>]| -> f64 { (self.reference)(x).iter().zip(&upstream).map(|(y, u)| y * u).sum() };
             let expected = central_differences(&objective, &values, i, &probes);
             let actual: Vec<f64> = probes.iter().map(|p| gradient[*p]).collect();
-            reports.push(self.report(format!("d{}", input.name), &actual, &expected, self.gradient_tolerance));
+            let mut report = self.report(format!("d{}", input.name), &actual, &expected, self.gradient_tolerance);
+            if probes.len() < gradient.len() {
+                report.error = report.error.max(directional_error(&objective, &values, i, &gradient, &mut rng));
+            }
+            reports.push(report);
         }
         gpu.check_guards()?;
         Ok(reports)
@@ -159,11 +164,36 @@ pub fn relative_error(actual: &[f64], expected: &[f64]) -> f64 {
     actual.iter().zip(expected).fold(0.0, worst) / size
 }
 
-fn probes(rng: &mut Rng, n: usize) -> Vec<usize> {
-    match n <= PROBES {
-        true => (0..n).collect(),
-        false => (0..PROBES).map(|_| rng.below(n)).collect(),
+/// Elements to compare one by one: the corners, and any others.
+fn probes(rng: &mut Rng, shape: &[usize]) -> Vec<usize> {
+    let (n, dim) = (shape.iter().product(), shape.last().copied().unwrap_or(1));
+    if n <= PROBES {
+        return (0..n).collect();
     }
+    let corners = [0, dim - 1, n - dim, n - 1];
+    corners.into_iter().chain((corners.len()..PROBES).map(|_| rng.below(n))).collect()
+}
+
+/// How far the gradient is off along a random direction through all elements of an input, relative to what a gradient of
+/// this size gives along one.
+fn directional_error(
+    f: &dyn Fn(&[Vec<f64>]) -> f64,
+    at: &[Vec<f64>],
+    input: usize,
+    gradient: &[f64],
+    rng: &mut Rng,
+) -> f64 {
+    const STEP: f64 = 1e-6; // all elements move: fewer kinks are crossed than by a larger one
+    let direction: Vec<f64> = gradient.iter().map(|_| rng.unit()).collect();
+    let moved = |by: f64| {
+        let mut x = at.to_vec();
+        x[input].iter_mut().zip(&direction).for_each(|(x, d)| *x += by * d);
+        f(&x)
+    };
+    let expected = (moved(STEP) - moved(-STEP)) / (2.0 * STEP);
+    let actual: f64 = gradient.iter().zip(&direction).map(|(g, d)| g * d).sum();
+    let size = gradient.iter().fold(1e-6, |m: f64, g| m.max(g.abs())) * (gradient.len() as f64).sqrt();
+    if actual.is_finite() { (actual - expected).abs() / size } else { f64::INFINITY }
 }
 
 fn central_differences(f: &dyn Fn(&[Vec<f64>]) -> f64, at: &[Vec<f64>], input: usize, probes: &[usize]) -> Vec<f64> {
@@ -190,4 +220,25 @@ pub fn upload(gpu: &Gpu, data: &[f64], shape: &[usize]) -> Tensor {
 /// An f32 tensor as f64 values.
 pub fn floats(x: &Tensor) -> Result<Vec<f64>> {
     Ok(x.to_vec::<f32>()?.into_iter().map(f64::from).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `Σ x²` has the gradient `2 x`.
+    #[test]
+    fn one_wrong_row_among_many_is_noticed() {
+        let (rows, dim) = (65, 64);
+        let x = Input::random(&mut Rng::new(1), "x", &[rows, dim], 1.0).data;
+        let f = |x: &[Vec<f64>]| -> f64 { x[0].iter().map(|v| v * v).sum() };
+        let mut gradient: Vec<f64> = x.iter().map(|v| 2.0 * v).collect();
+        let error = |gradient: &[f64]| directional_error(&f, std::slice::from_ref(&x), 0, gradient, &mut Rng::new(2));
+        assert!(error(&gradient) < 1e-7, "{}", error(&gradient));
+        gradient[(rows - 1) * dim..].fill(0.0);
+        assert!(error(&gradient) > 1e-3, "{}", error(&gradient));
+        let corners = probes(&mut Rng::new(3), &[rows, dim]);
+        assert!([0, 63, 64 * 64, 65 * 64 - 1].iter().all(|p| corners.contains(p)) && corners.len() == PROBES);
+        assert_eq!(probes(&mut Rng::new(3), &[4, 12]), (0..48).collect::<Vec<_>>());
+    }
 }

@@ -87,7 +87,7 @@ impl Gpu {
             });
             match error {
                 Some(error) => self.inner.fault.set(error),
-                None => _ = recorder.wait(self, index),
+                None => recorder.wait(self, index),
             }
             staging
         };

@@ -78,7 +78,9 @@ pub fn adamw(
     }
 }
 
-/// [`adamw`] on every parameter of a model.
+/// [`adamw`] on every parameter of a model: one dispatch for each, without waiting in between, so they share the
+/// submissions of the step. One dispatch for all would need them in one piece of memory, or copied there and back:
+/// a kernel binds at most eight buffers under WebGPU's limits.
 #[track_caller]
 pub fn adamw_all(gpu: &Gpu, updates: &[Update], options: &AdamW, clip: Option<&Tensor>) {
     for update in updates {

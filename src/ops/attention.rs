@@ -1,6 +1,6 @@
 use super::ELEMENTWISE;
 use super::spacetime::{BiasLayout, SpaceTime};
-use crate::gpu::{Gpu, Kernel};
+use crate::gpu::{Buffer, Gpu, Kernel};
 use crate::kernel;
 use crate::tape::Tape;
 use crate::tensor::Tensor;
@@ -83,7 +83,7 @@ pub fn attention_weights(gpu: &Gpu, qkv: &Tensor, options: &Attention) -> Tensor
     let weights = Tensor::empty(gpu, &[call.batch, call.heads, call.len]);
     let (context, table) = call.bias_or(&padded);
     let buffers = [&padded, &call.lengths, context, table, &weights];
-    gpu.dispatch(WEIGHTS.with(&call.consts()), call.params(0), &buffers.map(|t| &**t), call.batch * call.heads);
+    gpu.dispatch(WEIGHTS.with(&call.consts()), call.params(), &buffers.map(|t| &**t), call.batch * call.heads);
     weights
 }
 
@@ -141,8 +141,13 @@ impl Call {
         self.bias.as_ref().map(|b| b.layout).unwrap_or_default()
     }
 
-    /// The `Params` of shared/attention.wgsl. `groups`: workgroups for each batch and head.
-    pub fn params(&self, groups: usize) -> [u32; 16] {
+    /// The `Params` of shared/attention.wgsl.
+    pub fn params(&self) -> [u32; 18] {
+        self.params_of(0, 0, self.batch)
+    }
+
+    /// `groups`: workgroups for each batch and head; `batches` from `first` on are those of a dispatch that fills bins.
+    fn params_of(&self, groups: usize, first: usize, batches: usize) -> [u32; 18] {
         let l = self.layout();
         let count = |n: usize| n as u32;
         [
@@ -162,6 +167,8 @@ impl Call {
             l.place_unit_km.to_bits(),
             l.place_per_octave.to_bits(),
             count(groups),
+            count(first),
+            count(batches),
         ]
     }
 
@@ -197,11 +204,11 @@ impl Call {
         match gpu.info().eight_lanes() {
             true => {
                 let groups = pairs * self.len.div_ceil(16);
-                gpu.dispatch(FORWARD_SUBGROUP.with(&self.consts()), self.params(0), &buffers, groups);
+                gpu.dispatch(FORWARD_SUBGROUP.with(&self.consts()), self.params(), &buffers, groups);
             }
             false => {
                 let groups = pairs * self.len.div_ceil(THREADS);
-                gpu.dispatch(FORWARD.with(&self.tiled(self.consts())), self.params(0), &buffers, groups);
+                gpu.dispatch(FORWARD.with(&self.tiled(self.consts())), self.params(), &buffers, groups);
             }
         }
         (qkv, y, stats)
@@ -222,54 +229,63 @@ impl Call {
         let subgroups = gpu.info().eight_lanes();
         let (rows, lanes) = if subgroups { (16, 8) } else { (THREADS, THREADS) };
         let tiles = self.len.div_ceil(rows);
+        let buffers = [qkv, &self.lengths, context, table, stats, dy, &dqkv].map(|t| &**t);
+        let consts = if subgroups { self.consts() } else { self.tiled(self.consts()) };
+        let (query, key) = if subgroups { (&QUERY_SUBGROUP, &KEY_SUBGROUP) } else { (&QUERY, &KEY) };
+        let dtable = self.query_and_table(gpu, query, &consts, &buffers, [tiles, lanes], wants_table);
+        if wants_qkv {
+            gpu.dispatch(key.with(&consts), self.params(), &buffers, pairs * tiles);
+        }
+        (wants_qkv.then_some(dqkv), dtable)
+    }
+
+    /// Runs the kernel of the queries' gradient, and sums up that of the table if it is wanted. `tiles` of queries are
+    /// there for each batch and head, and `lanes` threads in a workgroup.
+    ///
+    /// Every thread keeps a share of the table's gradient (see shared/attention_bins.wgsl). Where the shares of all
+    /// batches exceed a binding, they are made and summed for some batches after the other.
+    pub fn query_and_table(
+        &self,
+        gpu: &Gpu,
+        query: &'static Kernel,
+        consts: &[(&'static str, u32)],
+        buffers: &[&Buffer],
+        [tiles, lanes]: [usize; 2],
+        wants_table: bool,
+    ) -> Option<Tensor> {
+        let l = self.layout();
         let groups = self.groups(gpu, tiles, wants_table);
-        let bins = self.bins(gpu, groups * lanes, wants_table);
-        let mut consts = self.consts();
-        let buffers = [qkv, &self.lengths, context, table, stats, dy, &dqkv, &bins].map(|t| &**t);
-        let key_consts = consts.clone();
+        let slots = groups * lanes;
+        let of_batch = self.heads * (slots * (l.bins() - l.categories) + self.len * l.categories);
+        let fit = |size: usize| (gpu.info().max_binding as usize / (4 * size.max(1))).max(1);
+        let batches = if wants_table { fit(of_batch).min(self.batch) } else { self.batch }.max(1);
+        let parts = batches.min(PARTS).min(fit(self.heads * l.size()));
+        let bins = Tensor::empty(gpu, &[if wants_table { batches * of_batch } else { 1 }]);
+        let sums = wants_table.then(|| Tensor::empty(gpu, &[parts, self.heads, l.size()]));
+        let mut consts = consts.to_vec();
         consts.push(("TABLE", wants_table.into()));
-        match subgroups {
-            true => {
-                gpu.dispatch(QUERY_SUBGROUP.with(&consts), self.params(groups), &buffers, pairs * groups);
-                if wants_qkv {
-                    gpu.dispatch(KEY_SUBGROUP.with(&key_consts), self.params(0), &buffers[..7], pairs * tiles);
-                }
-            }
-            false => {
-                gpu.dispatch(QUERY.with(&self.tiled(consts)), self.params(groups), &buffers, pairs * groups);
-                if wants_qkv {
-                    gpu.dispatch(KEY.with(&self.tiled(key_consts)), self.params(0), &buffers[..7], pairs * tiles);
-                }
+        let buffers: Vec<&Buffer> = buffers.iter().copied().chain([&*bins]).collect();
+        for first in (0..self.batch.max(1)).step_by(batches) {
+            let batches = batches.min(self.batch - first);
+            let params = self.params_of(groups, first, batches);
+            gpu.dispatch(query.with(&consts), params, &buffers, batches * self.heads * groups);
+            if let Some(sums) = &sums {
+                let near = l.time_knots + l.place_knots;
+                let sizes = [batches, self.len, self.heads, slots, parts, l.size(), near, l.categories, l.positions];
+                let [a, b, c, d, e, f, g, h, i] = sizes.map(|n| n as u32);
+                let params = [a, b, c, d, e, f, g, h, i, first as u32];
+                let buffers: [&Buffer; 4] = [&self.lengths, buffers[2], &bins, sums];
+                gpu.dispatch(&TABLE, params, &buffers, (parts * self.heads * l.bins()).div_ceil(THREADS));
             }
         }
-        (wants_qkv.then_some(dqkv), wants_table.then(|| self.table_gradient(gpu, &bins, groups * lanes)))
+        sums.map(|sums| sum_parts(&sums))
     }
 
     /// Workgroups for each batch and head: all have their own `tiles`, but few where each also needs a table.
-    pub fn groups(&self, gpu: &Gpu, tiles: usize, wants_table: bool) -> usize {
+    fn groups(&self, gpu: &Gpu, tiles: usize, wants_table: bool) -> usize {
         let busy = BUSY[usize::from(!gpu.info().cpu_kernels)];
         let pairs = self.batch * self.heads;
         if wants_table { busy.div_ceil(pairs.max(1)).clamp(1, tiles.max(1)) } else { tiles }
-    }
-
-    /// Where the threads keep their shares of the table's gradient: see shared/attention_bins.wgsl.
-    pub fn bins(&self, gpu: &Gpu, slots: usize, wanted: bool) -> Tensor {
-        let l = self.layout();
-        let size = self.batch * self.heads * (slots * (l.bins() - l.categories) + self.len * l.categories);
-        Tensor::empty(gpu, &[if wanted { size } else { 1 }])
-    }
-
-    pub fn table_gradient(&self, gpu: &Gpu, bins: &Tensor, slots: usize) -> Tensor {
-        let l = self.layout();
-        let parts = self.batch.clamp(1, PARTS);
-        let sums = Tensor::empty(gpu, &[parts, self.heads, l.size()]);
-        let near = l.time_knots + l.place_knots;
-        let params = [self.batch, self.len, self.heads, slots, parts, l.size(), near, l.categories, l.positions];
-        let context = self.bias_or(bins).0;
-        let threads = parts * self.heads * l.bins();
-        let groups = threads.div_ceil(THREADS);
-        gpu.dispatch(&TABLE, params.map(|n| n as u32), &[&self.lengths, context, bins, &sums], groups);
-        sum_parts(&sums)
     }
 
     /// Heads as multiples of four numbers, filled with zeros, which change no product.

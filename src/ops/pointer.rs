@@ -45,8 +45,8 @@ pub fn pointer(tape: &mut Tape, qk: &Tensor, items: &Tensor, targets: &Tensor, o
     let buffers = [&padded, &call.lengths, context, table, items, targets, &y, &kept].map(|t| &**t);
     let groups = |rows| call.batch * call.len.div_ceil(rows);
     match gpu.info().eight_lanes() {
-        true => gpu.dispatch(FORWARD_SUBGROUP.with(&call.consts()), call.params(0), &buffers, groups(16)),
-        false => gpu.dispatch(FORWARD.with(&tiled(&call)), call.params(0), &buffers, groups(THREADS)),
+        true => gpu.dispatch(FORWARD_SUBGROUP.with(&call.consts()), call.params(), &buffers, groups(16)),
+        false => gpu.dispatch(FORWARD.with(&tiled(&call)), call.params(), &buffers, groups(THREADS)),
     }
     let mut inputs = vec![qk];
     inputs.extend(options.bias.map(|b| &b.table));
@@ -78,7 +78,7 @@ pub fn pointer_weights(gpu: &Gpu, qk: &Tensor, options: &Pointer) -> Tensor {
     let buffers = [&padded, &call.lengths, context, table, &weights].map(|t| &**t);
     let mut consts = call.consts();
     consts.push(("ROWS", 2));
-    gpu.dispatch(WEIGHTS.with(&consts), call.params(0), &buffers, call.batch);
+    gpu.dispatch(WEIGHTS.with(&consts), call.params(), &buffers, call.batch);
     weights
 }
 
@@ -115,14 +115,11 @@ fn backward(
         false => (&QUERY, &KEY, THREADS, THREADS),
     };
     let tiles = call.len.div_ceil(rows);
-    let groups = call.groups(gpu, tiles, wants_table);
-    let bins = call.bins(gpu, groups * lanes, wants_table);
-    let buffers = [qk, &call.lengths, context, table, kept, dy, &dqk, &bins].map(|t| &**t);
-    let mut consts = if subgroups { call.consts() } else { tiled(call) };
+    let buffers = [qk, &call.lengths, context, table, kept, dy, &dqk].map(|t| &**t);
+    let consts = if subgroups { call.consts() } else { tiled(call) };
     if wants_qk {
-        gpu.dispatch(key.with(&consts), call.params(0), &buffers[..7], call.batch * tiles);
+        gpu.dispatch(key.with(&consts), call.params(), &buffers, call.batch * tiles);
     }
-    consts.push(("TABLE", wants_table.into()));
-    gpu.dispatch(query.with(&consts), call.params(groups), &buffers, call.batch * groups);
-    (wants_qk.then_some(dqk), wants_table.then(|| call.table_gradient(gpu, &bins, groups * lanes)))
+    let dtable = call.query_and_table(gpu, query, &consts, &buffers, [tiles, lanes], wants_table);
+    (wants_qk.then_some(dqk), dtable)
 }

@@ -23,6 +23,10 @@ const BATCH_BYTES: usize = 32 << 20;
 const MAX_GROUPS: usize = 65_535;
 
 /// For each query, the items that it must not get: for example what the user has seen.
+///
+/// They become one bit per item and query, for up to 64 queries at once. Where even that exceeds a binding (beyond 16
+/// million items at 128 MiB), the result is [`Error::OutOfMemory`](crate::Error::OutOfMemory): ask for fewer queries in
+/// one call then.
 #[derive(Debug, Clone)]
 pub struct Exclusions {
     offsets: Tensor,

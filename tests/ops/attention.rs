@@ -4,7 +4,7 @@ use crate::{assert_noticed, assert_ok, broken, gpu};
 use desirepath::check::Rng;
 use desirepath::check::attention::{self as check, Attention};
 use desirepath::ops::{self, BiasLayout, Moment, SpaceTime};
-use desirepath::{Gpu, Tape, Tensor};
+use desirepath::{Gpu, Options, Tape, Tensor};
 
 #[test]
 fn causal_of_many_lengths() {
@@ -147,6 +147,15 @@ fn a_long_sequence_with_large_scores_stays_finite() {
         "each output hands on all of its gradient: {of_values}"
     );
     assert!(gradient.iter().all(|v| v.is_finite()));
+}
+
+/// The shares of the table's gradient exceed a binding: they are made for some batches after the other.
+#[test]
+fn many_categories_under_small_bindings() {
+    let small = Gpu::open(Options { guard: true, max_binding: Some(40 << 10), ..Options::from_env() }).unwrap();
+    let case = Attention::plain(11, 30, 2, 4).biased();
+    let case = Attention { layout: BiasLayout { categories: 40, ..case.layout }, ..case };
+    assert_ok(check::attention(&small, &case));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use desirepath::check::attention::Attention;
 use desirepath::check::elementwise::mixture;
 use desirepath::check::{Rng, floats, pointer, pointer_weights, upload};
 use desirepath::ops::{self, BiasLayout, Pointer};
-use desirepath::{Gpu, Tape, Tensor};
+use desirepath::{Gpu, Options, Tape, Tensor};
 
 fn plain(batch: usize, len: usize, dim: usize) -> Attention {
     Attention::plain(batch, len, 1, dim)
@@ -111,6 +111,15 @@ fn too_many_dimensions_are_named() {
     let ids = Tensor::from_slice(gpu(), &[1u32], &[1, 1]);
     let options = Pointer { lengths: &lengths, bias: None };
     ops::pointer(&mut Tape::off(), &Tensor::zeros(gpu(), &[1, 1, 514]), &ids, &ids, &options);
+}
+
+/// As in attention: the shares of the table's gradient are made for some batches after the other.
+#[test]
+fn many_categories_under_small_bindings() {
+    let small = Gpu::open(Options { guard: true, max_binding: Some(24 << 10), ..Options::from_env() }).unwrap();
+    let case = plain(11, 30, 4).biased();
+    let case = Attention { layout: BiasLayout { categories: 40, ..case.layout }, ..case };
+    assert_ok(pointer(&small, &case));
 }
 
 #[test]
