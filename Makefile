@@ -1,5 +1,5 @@
 # `make demo` and `make test` are all that a visitor needs; both set up what is missing.
-.PHONY: demo test check setup bench clean-demo
+.PHONY: demo test check setup bench peers clean-demo
 
 OUT ?= .out/demo
 
@@ -23,3 +23,14 @@ setup:
 
 bench:
 	cargo run --release --features cli -- bench
+
+# desirepath, burn and PyTorch on the same shapes, one after the other; see docs/benchmarks.md. PYTHON names one that has
+# torch (without it PyTorch is left out), NOTE is printed and kept with the results, PEERS takes --quick or --filter.
+PYTHON ?= python3
+NOTE ?=
+PEERS ?=
+
+peers: setup
+	cargo build --release --features cli
+	cargo build --release --locked --manifest-path benches/peers/Cargo.toml --target-dir benches/peers/target
+	$(PYTHON) benches/peers/compare.py --note "$(NOTE)" $(PEERS)
