@@ -27,10 +27,12 @@ bench:
 # desirepath, burn and PyTorch on the same shapes, one after the other; see docs/benchmarks.md. PYTHON names one that has
 # torch (without it PyTorch is left out), NOTE is printed and kept with the results, PEERS takes --quick or --filter.
 PYTHON ?= python3
+# BURN=--features=spirv is burn's faster way, for GPUs.
 NOTE ?=
 PEERS ?=
+BURN ?=
 
 peers: setup
 	cargo build --release --features cli
-	cargo build --release --locked --manifest-path benches/peers/Cargo.toml --target-dir benches/peers/target
+	cargo build --release --locked $(BURN) --manifest-path benches/peers/Cargo.toml --target-dir benches/peers/target
 	$(PYTHON) benches/peers/compare.py --note "$(NOTE)" $(PEERS)

@@ -62,6 +62,7 @@ fn one(name: &str, quick: bool) {
     let about = json!({
         "adapter": info.name, "backend": info.backend.to_string(),
         "driver": format!("{} {}", info.driver, info.driver_info).trim(),
+        "compiler": if cfg!(feature = "spirv") { "SPIR-V" } else { "WGSL" },
     });
     println!("{}", json!({"about": about}));
     run(&mut Bench { device, case: name.into(), quick });
@@ -80,18 +81,14 @@ fn child(name: &str, quick: bool) -> Value {
     let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let about = lines.iter().find_map(|l| l.get("about")).cloned().unwrap_or(Value::Null);
     let rows: Vec<Value> = lines.into_iter().filter(|l| l.get("case").is_some()).collect();
-    json!({"about": about, "rows": rows, "error": reason(&String::from_utf8_lossy(&output.stderr), output.status.code())})
+    json!({"about": about, "rows": rows, "error": reason(&String::from_utf8_lossy(&output.stderr), &output.status.to_string())})
 }
 
 /// The first panic's message, on one line and without the path of the source.
-fn reason(log: &str, code: Option<i32>) -> String {
+fn reason(log: &str, status: &str) -> String {
     let mut lines = log.lines().skip_while(|line| !line.contains("panicked at"));
     lines.next();
     let message: Vec<&str> = lines.map(str::trim).take_while(|l| !l.starts_with("note: ")).take(6).collect();
     let message = message.join(" ").trim().chars().take(300).collect::<String>();
-    match (message.is_empty(), code) {
-        (false, _) => message,
-        (true, Some(code)) => format!("ended with status {code}"),
-        (true, None) => "killed".into(),
-    }
+    if message.is_empty() { status.into() } else { message }
 }
