@@ -1,5 +1,5 @@
 # `make demo` and `make test` are all that a visitor needs; both set up what is missing.
-.PHONY: demo test check setup bench
+.PHONY: demo test check setup bench peers
 
 OUT ?= .out/demo
 
@@ -23,3 +23,16 @@ setup:
 
 bench:
 	cargo run --release --features cli -- bench
+
+# desirepath, burn and PyTorch on the same shapes, one after the other; see docs/benchmarks.md. PYTHON names one that has
+# torch (without it PyTorch is left out), NOTE is printed and kept with the results, PEERS takes --quick or --filter.
+PYTHON ?= python3
+# BURN=--features=spirv is burn's faster way, for GPUs.
+NOTE ?=
+PEERS ?=
+BURN ?=
+
+peers: setup
+	cargo build --release --features cli
+	cargo build --release --locked $(BURN) --manifest-path benches/peers/Cargo.toml --target-dir benches/peers/target
+	$(PYTHON) benches/peers/compare.py --note "$(NOTE)" $(PEERS)

@@ -14,8 +14,8 @@ fn files(folder: &str, extension: &str) -> Vec<File> {
     while let Some(folder) = folders.pop() {
         let entries = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
         for path in entries.map(|e| e.unwrap().path()) {
-            if path.is_dir() {
-                folders.push(path);
+            if path.is_dir() && !path.ends_with("target") {
+                folders.push(path); // what a package inside this one has built is nobody's text
             } else if path.extension().is_some_and(|e| e == extension) {
                 list.push(load(root, path));
             }

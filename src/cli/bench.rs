@@ -20,9 +20,10 @@ use work::{CASES, Case, Cost};
 #[command(after_help = "Examples:
   desirepath bench
   desirepath bench --filter gru
+  desirepath bench --filter gemm-1024,top10
   desirepath bench --quick --json")]
 pub struct Args {
-    /// Only cases whose name contains this
+    /// Only cases whose name contains this, or one of these, separated by commas
     #[arg(long, value_name = "TEXT", default_value = "")]
     filter: String,
     /// Fewer repetitions, and no case of more than two seconds
@@ -51,6 +52,8 @@ struct Row {
     dispatches: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     peak_bytes: Option<u64>,
+    /// Most memory in use at once beyond what was held before: outputs, gradients and scratch, not inputs.
+    extra_bytes: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -68,7 +71,7 @@ struct Results {
 const QUICK_SECONDS: f64 = 2.0;
 
 pub fn run(args: &Args, common: &Common) -> Result<()> {
-    let wanted = |name: &str| name.contains(&args.filter);
+    let wanted = |name: &str| args.filter.split(',').any(|part| name.contains(part.trim()));
     let cases: Vec<&Case> = CASES.iter().filter(|c| wanted(c.name)).collect();
     let presets: Vec<&str> = PRESETS.iter().map(|(name, _)| *name).filter(|p| wanted(&steps::name(p))).collect();
     if cases.is_empty() && presets.is_empty() {
@@ -135,9 +138,11 @@ impl Bench {
     }
 
     fn pass(&mut self, name: &str, pass: &'static str, cost: Cost, run: &mut dyn FnMut()) -> Result<()> {
+        let held = self.gpu.memory().live;
+        self.gpu.reset_peak();
         let Some(time) = self.time(name, pass, cost, run)? else { return Ok(()) };
         let row = self.row(name.into(), pass, time.of_kernels(), &time, cost);
-        self.results.cases.push(row);
+        self.results.cases.push(Row { extra_bytes: self.gpu.memory().peak - held, ..row });
         Ok(())
     }
 
@@ -174,6 +179,7 @@ impl Bench {
             variant: time.kernel,
             dispatches: None,
             peak_bytes: None,
+            extra_bytes: 0,
         }
     }
 
@@ -187,6 +193,7 @@ impl Bench {
             self.results.cases.push(Row {
                 dispatches: Some(step.dispatches),
                 peak_bytes: Some(step.peak_bytes),
+                extra_bytes: step.extra_bytes,
                 ..row
             });
             self.gpu.trim()?;

@@ -23,6 +23,8 @@ pub struct Step {
     pub time: Time,
     pub dispatches: u64,
     pub peak_bytes: u64,
+    /// Beyond the parameters, their moments and what else stays from step to step.
+    pub extra_bytes: u64,
     pub flops: f64,
 }
 
@@ -38,9 +40,11 @@ pub fn measure(gpu: &Gpu, preset: &str, repeat: Repeat) -> Result<Step> {
     step();
     let dispatches = gpu.dispatches() - before;
     gpu.sync()?;
+    let held = gpu.memory().live;
     gpu.reset_peak();
     let time = time(gpu, repeat, &mut step)?;
-    Ok(Step { time, dispatches, peak_bytes: gpu.memory().peak, flops: flops(&trainer, &config) })
+    let peak_bytes = gpu.memory().peak;
+    Ok(Step { time, dispatches, peak_bytes, extra_bytes: peak_bytes - held, flops: flops(&trainer, &config) })
 }
 
 /// Multiplications and additions of the matrix products alone, three times those of the forward pass.
