@@ -12,6 +12,8 @@ pub struct Catalogue {
     /// `[n_items + 1]` latitude and longitude in degrees, NaN where unknown.
     #[serde(with = "places")]
     pub places: Option<Vec<[f32; 2]>>,
+    /// Ratings say what was liked.
+    pub rated: bool,
     /// Events have places of their own, whether or not items have.
     pub event_places: bool,
     /// `[n_items + 1, feature_dim]`

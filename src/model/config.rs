@@ -37,7 +37,7 @@ pub struct Config {
     /// where seen items are filtered, and left out there.
     pub repeats: bool,
     /// Weight, beside the ranking, of the sigmoid output `y = σ(w s + b)`; 0 switches it off. Where there are ratings it is
-    /// the probability that the item will be liked, else that it is what comes next and not one drawn at random.
+    /// the probability that the item will be liked, else that it is what comes next.
     pub output_weight: f32,
 
     /// Bias of attention scores by time gap, distance, category pair and position.

@@ -31,7 +31,7 @@ pub struct Recommendation {
     pub item: u32,
     pub score: f32,
     /// The sigmoid output, where the model was trained with one: with ratings, that the item will be liked; without, that
-    /// it is what comes next, given that it is either that or one drawn at random.
+    /// it is what comes next.
     pub probability: Option<f32>,
 }
 
@@ -172,10 +172,12 @@ impl Model {
         Ok(Some((0..batch.len).map(mean).collect()))
     }
 
-    /// Weight and offset of the calibrated output.
+    /// Weight and offset of the sigmoid output. Without ratings it learned from one random item beside each that came next,
+    /// while there are all others: the odds are so many times smaller (King & Zeng 2001).
     fn output_line(&self) -> Result<Option<[f32; 2]>> {
         let Some(Linear { w, b: Some(b) }) = &self.output else { return Ok(None) };
-        Ok(Some([w.item()?, b.item()?]))
+        let others = if self.catalogue.rated { 1 } else { self.catalogue.n_items.max(1) };
+        Ok(Some([w.item()?, b.item()? - (others as f32).ln()]))
     }
 
     /// The rank of each history's target among all items but the excluded, 1 for the best; ties count against it. 0 where

@@ -1,5 +1,6 @@
 //! What a model takes from a dataset: names to ids, what is known of items, and each user's newest events.
 
+use super::TrainOptions;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::model::Catalogue;
@@ -36,6 +37,7 @@ pub fn catalogue_of(dataset: &Dataset) -> Catalogue {
             let unknown = [f32::NAN; 2];
             std::iter::once(unknown).chain(p.iter().copied()).collect()
         }),
+        rated: TrainOptions::default().like_from(dataset).is_some(),
         event_places: dataset.place.is_some(),
         features: dataset.item_features.as_ref().map_or_else(Vec::new, |f| padded(f, dataset.feature_dim)),
         feature_dim: dataset.item_features.as_ref().map_or(0, |_| dataset.feature_dim),

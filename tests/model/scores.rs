@@ -1,5 +1,6 @@
 use crate::{dataset, gpu, model, pasts, preset, tiny};
-use desirepath::model::{Config, History, Model, PRESETS};
+use desirepath::model::{Catalogue, Config, History, Model, PRESETS};
+use desirepath::train::catalogue_of;
 
 /// `[histories][items]` in f64 from what is on the device; item id `i` is at `i - 1`.
 fn scores(model: &Model, histories: &[History]) -> Vec<Vec<f64>> {
@@ -53,6 +54,23 @@ fn ranks_and_recommendations_are_those_of_the_scores() {
         }
     }
     gpu().check_guards().expect("nothing written behind a tensor");
+}
+
+/// One random item beside each that came next is not all the others that there are.
+#[test]
+fn without_ratings_the_odds_are_those_among_all_items() {
+    let config = Config { repeats: false, ..tiny() };
+    let list = |rated: bool| {
+        let catalogue = Catalogue { rated, ..catalogue_of(dataset()) };
+        let model = Model::new(gpu(), &config, catalogue, 7);
+        model.recommend(&pasts()[..1], &[Vec::new()], 5).expect("a list").remove(0)
+    };
+    for (liked, next) in list(true).iter().zip(list(false)) {
+        assert_eq!((liked.item, liked.score), (next.item, next.score));
+        let odds = |p: Option<f32>| p.map(|p| f64::from(p) / (1.0 - f64::from(p))).expect("a probability");
+        let times = odds(liked.probability) / odds(next.probability);
+        assert!((times / dataset().n_items() as f64 - 1.0).abs() < 1e-3, "{times} times");
+    }
 }
 
 /// The probability rises with the score, by the learned scale and offset.
