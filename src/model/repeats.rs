@@ -25,6 +25,13 @@ pub(super) struct Repeats {
     pub table: Option<Tensor>,
 }
 
+/// The items of one history, each once, and `ln((1 − g) e^−lse)`: what turns `score + boost` of any item into `ln p`.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Owns {
+    pub items: Vec<Own>,
+    pub log_share: f64,
+}
+
 /// One item of a history: its score in the catalogue, and what the pointer adds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Own {
@@ -83,8 +90,8 @@ impl Repeats {
         ops::mixture(tape, nll, &gate, &mass)
     }
 
-    /// For each history its items, each once, in the order of their ids.
-    pub fn own(&self, model: &Model, forward: &Forward, histories: &[History]) -> Result<Vec<Vec<Own>>> {
+    /// For each history its items in the order of their ids.
+    pub fn own(&self, model: &Model, forward: &Forward, histories: &[History]) -> Result<Vec<Owns>> {
         let Forward { batch, h, states, vectors } = forward;
         let tape = &mut Tape::off();
         let qk = self.qk.forward(tape, h, Activation::None, None).reshape(&[batch.rows, batch.len, 2 * h.shape()[2]]);
@@ -116,7 +123,8 @@ impl Repeats {
                 let odds = f64::from(gate[row]) + share.ln() - (f64::from(score) - lse[row]);
                 Own { item: *item, score, boost: softplus(odds) as f32 }
             });
-            lists.push(own.collect());
+            // ln(1 − g) = −softplus of the gate's logit
+            lists.push(Owns { items: own.collect(), log_share: -softplus(f64::from(gate[row])) - lse[row] });
         }
         Ok(lists)
     }

@@ -1,6 +1,6 @@
 //! What comes out of a state: a loss while training, a ranking while serving.
 
-use super::repeats::{Forward, Own};
+use super::repeats::{Forward, Owns};
 use super::{Batch, History, Model};
 use crate::error::Result;
 use crate::nn::Linear;
@@ -108,11 +108,11 @@ impl Model {
     }
 
     /// States, item vectors, and what the pointer says of each history's own items (nothing where there is none).
-    fn last(&self, histories: &[History]) -> Result<(Tensor, Tensor, Vec<Vec<Own>>)> {
+    fn last(&self, histories: &[History]) -> Result<(Tensor, Tensor, Vec<Owns>)> {
         let newest = self.newest(histories);
         let (states, vectors, sequence) = self.forward(&newest);
         let (Some(repeats), Some((batch, h))) = (&self.repeats, sequence) else {
-            return Ok((states, vectors, vec![Vec::new(); histories.len()]));
+            return Ok((states, vectors, vec![Owns::default(); histories.len()]));
         };
         let forward = Forward { batch, h, states, vectors };
         let own = repeats.own(self, &forward, &newest)?;
@@ -145,15 +145,21 @@ impl Model {
         let (scores, ids) = ops::top_k(&self.gpu, &states, &vectors, bias, Some(&apart), k, 1);
         let (scores, ids) = (scores.to_vec::<f32>()?, ids.to_vec::<u32>()?);
         let output = self.output_line()?;
-        let one = |item: u32, score: f32, boost: f32| Recommendation {
+        // Where the pointer has a share, what comes next has the probability that training gives it.
+        let shared = self.repeats.is_some() && !self.catalogue.rated;
+        let one = |r: usize, item: u32, score: f32, boost: f32| Recommendation {
             item,
             score: score + boost,
-            probability: output.map(|[w, b]| 1.0 / (1.0 + (-(w * score + b)).exp())),
+            probability: match shared {
+                true => Some((f64::from(score + boost) + own[r].log_share).exp() as f32),
+                false => output.map(|[w, b]| 1.0 / (1.0 + (-(w * score + b)).exp())),
+            },
         };
         let row = |r: usize| {
-            let others = (r * k..(r + 1) * k).filter(|i| ids[*i] != u32::MAX).map(|i| one(ids[i], scores[i], 0.0));
-            let allowed = own[r].iter().filter(|o| !exclude[r].contains(&o.item));
-            let mut list: Vec<Recommendation> = others.chain(allowed.map(|o| one(o.item, o.score, o.boost))).collect();
+            let others = (r * k..(r + 1) * k).filter(|i| ids[*i] != u32::MAX).map(|i| one(r, ids[i], scores[i], 0.0));
+            let allowed = own[r].items.iter().filter(|o| !exclude[r].contains(&o.item));
+            let mut list: Vec<Recommendation> =
+                others.chain(allowed.map(|o| one(r, o.item, o.score, o.boost))).collect();
             list.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.item.cmp(&b.item)));
             list.truncate(k);
             list
@@ -185,7 +191,7 @@ impl Model {
     pub fn ranks(&self, histories: &[History], targets: &[u32], exclude: &[Vec<u32>]) -> Result<Vec<u32>> {
         let (states, vectors, own) = self.last(histories)?;
         let apart = Exclusions::new(&self.gpu, &with_own(exclude, &own));
-        let target = |row: usize| own[row].iter().find(|o| o.item == targets[row]);
+        let target = |row: usize| own[row].items.iter().find(|o| o.item == targets[row]);
         let boosts: Vec<f32> = (0..targets.len()).map(|row| target(row).map_or(0.0, |o| o.boost)).collect();
         let boosts = Tensor::from_slice(&self.gpu, &boosts, &[targets.len()]);
         let boosts = self.repeats.is_some().then_some(&boosts);
@@ -198,7 +204,8 @@ impl Model {
             let scores = self.scores_of(&states, &vectors, &pairs)?;
             for (row, rank) in ranks.iter_mut().enumerate().filter(|(_, rank)| **rank > 0) {
                 let to_beat = scores[row] + target(row).map_or(0.0, |o| o.boost);
-                let others = own[row].iter().filter(|o| o.item != targets[row] && !exclude[row].contains(&o.item));
+                let others =
+                    own[row].items.iter().filter(|o| o.item != targets[row] && !exclude[row].contains(&o.item));
                 *rank += others.filter(|o| o.score + o.boost >= to_beat).count() as u32;
             }
         }
@@ -207,8 +214,8 @@ impl Model {
 }
 
 /// What is excluded or stands apart, for each history.
-fn with_own(exclude: &[Vec<u32>], own: &[Vec<Own>]) -> Vec<Vec<u32>> {
+fn with_own(exclude: &[Vec<u32>], own: &[Owns]) -> Vec<Vec<u32>> {
     let both =
-        |(exclude, own): (&Vec<u32>, &Vec<Own>)| exclude.iter().copied().chain(own.iter().map(|o| o.item)).collect();
+        |(exclude, own): (&Vec<u32>, &Owns)| exclude.iter().copied().chain(own.items.iter().map(|o| o.item)).collect();
     exclude.iter().zip(own).map(both).collect()
 }

@@ -9,7 +9,7 @@ mod switches;
 use desirepath::check::Rng;
 use desirepath::data::Dataset;
 use desirepath::data::city::{City, CityOptions};
-use desirepath::model::{Batch, Config, History, Model, Request, Targets};
+use desirepath::model::{Batch, Catalogue, Config, History, Model, Request, Targets};
 use desirepath::train::{Judging, Stretch, Windows, catalogue_of, history, stretches, training_batch};
 use desirepath::{Gpu, Options, Tape};
 use std::sync::OnceLock;
@@ -57,8 +57,12 @@ pub fn preset(name: &str) -> Config {
 /// A model with no parameter left at zero, so that every stage matters. A parameter's values follow from its name and
 /// not from which others there are, so that models can be compared.
 pub fn model(config: &Config) -> Model {
+    model_of(config, catalogue_of(dataset()))
+}
+
+pub fn model_of(config: &Config, catalogue: Catalogue) -> Model {
     config.validate().expect("valid");
-    let model = Model::new(gpu(), config, catalogue_of(dataset()), 7);
+    let model = Model::new(gpu(), config, catalogue, 7);
     for param in model.params().list() {
         let mut rng = Rng::new(param.name.bytes().fold(11u64, |hash, b| hash.wrapping_mul(31) + u64::from(b)));
         let fresh: Vec<f32> = param.tensor.to_vec().expect("read");

@@ -1,9 +1,9 @@
-use crate::{dataset, gpu, model, rows, tiny};
+use crate::{dataset, gpu, model, model_of, rows, tiny};
 use desirepath::Tape;
 use desirepath::Tensor;
-use desirepath::model::{Batch, Config, History, Model, Targets};
+use desirepath::model::{Batch, Catalogue, Config, History, Model, Recommendation, Targets};
 use desirepath::ops::{IGNORE, Ids};
-use desirepath::train::{Stretch, history, request_of};
+use desirepath::train::{Stretch, catalogue_of, history, request_of};
 
 /// What training says of each item's probability to follow, one by one; item id `i` is at `i - 1`.
 fn probabilities(model: &Model, history: &History) -> Vec<f64> {
@@ -37,7 +37,7 @@ fn asked(row: &Stretch) -> History<'static> {
 #[test]
 fn the_ranking_is_that_of_the_probabilities_in_training() {
     let config = Config { output_weight: 0.0, ..tiny() };
-    let model = model(&config);
+    let (model, unrated) = (model(&config), model_of(&config, Catalogue { rated: false, ..catalogue_of(dataset()) }));
     let n_items = dataset().n_items() as u32;
     let mut lifted = 0;
     for row in rows(&config).iter().take(5) {
@@ -56,6 +56,10 @@ fn the_ranking_is_that_of_the_probabilities_in_training() {
             assert!(list.windows(2).all(|w| of(w[0].item) > 0.9999 * of(w[1].item)), "in the order of probability");
             found.sort_unstable();
             assert_eq!(found, allowed);
+            assert!(list.iter().all(|r| r.probability.is_none()), "with ratings it would be that of being liked");
+            let list = &unrated.recommend(&[history], std::slice::from_ref(&exclude), 5).expect("a list")[0];
+            let close = |r: &Recommendation| (f64::from(r.probability.expect("one")) / of(r.item) - 1.0).abs() < 1e-3;
+            assert!(list.iter().all(close), "the probability is that in training");
             for target in allowed {
                 let rank =
                     model.ranks(&[history], &[target], std::slice::from_ref(&exclude)).expect("a rank")[0] as usize;
