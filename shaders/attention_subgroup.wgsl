@@ -96,11 +96,6 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
     finish(i1, length, (rows + i1) * dim + head * HD4, pair * params.len + i1, &acc1, max1, sum1);
 }
 
-fn largest(s: Eight) -> f32 {
-    let m = max(s.lo, s.hi);
-    return max(max(m.x, m.y), max(m.z, m.w));
-}
-
 fn finish(i: u32, length: u32, at: u32, stat: u32, acc: ptr<function, Row>, most: f32, sum: f32) {
     if (i >= params.len) {
         return;

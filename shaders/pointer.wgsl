@@ -8,6 +8,7 @@
 // include: attention
 // include: attention_row
 // include: pointer
+// include: pointer_tile
 @group(0) @binding(1) var<storage, read> qk: array<vec4<f32>>;          // [batch, len, 2 * dim]
 @group(0) @binding(2) var<storage, read> lengths: array<u32>;           // [batch]
 @group(0) @binding(3) var<storage, read> context: array<vec4<u32>>;     // [batch, len, 12]
@@ -17,7 +18,6 @@
 @group(0) @binding(7) var<storage, read_write> y: array<f32>;           // [batch, len]
 @group(0) @binding(8) var<storage, read_write> kept: array<vec4<u32>>;  // [batch, len]: see shared/pointer.wgsl
 
-var<workgroup> tile: array<vec4<f32>, TILE * HD4>;
 var<workgroup> tile_items: array<u32, TILE>;
 
 @compute @workgroup_size(64)
@@ -46,9 +46,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
         item = items[r];
         wanted = targets[r];
         var q: Row;
-        for (var d = 0u; d < HD4; d++) {
-            q[d] = qk[r * 2u * HD4 + d];
-        }
+        load_half(r, QUERY, &q);
         for (var start = 0u; start < end; start += TILE) {
             workgroupBarrier(); // the tile before has been read
             load_keys(thread, rows, start, length);
@@ -82,10 +80,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
 }
 
 fn load_keys(thread: u32, rows: u32, start: u32, length: u32) {
-    for (var at = thread; at < TILE * HD4; at += 64u) {
-        let row = rows + min(start + at / HD4, length - 1u);
-        tile[at] = qk[row * 2u * HD4 + HD4 + at % HD4];
-    }
+    load_tile(thread, rows, start, length, KEY);
     if (thread < TILE) {
         tile_items[thread] = items[rows + min(start + thread, length - 1u)];
     }

@@ -7,6 +7,7 @@
 // include: attention
 // include: attention_row
 // include: pointer
+// include: pointer_tile
 @group(0) @binding(1) var<storage, read> qk: array<vec4<f32>>;         // [batch, len, 2 * dim]
 @group(0) @binding(2) var<storage, read> lengths: array<u32>;          // [batch]
 @group(0) @binding(3) var<storage, read> context: array<vec4<u32>>;    // [batch, len, 12]
@@ -15,7 +16,6 @@
 @group(0) @binding(6) var<storage, read> dy: array<f32>;               // [batch, len]
 @group(0) @binding(7) var<storage, read_write> dqk: array<vec4<f32>>;  // [batch, len, 2 * dim]: the keys' half
 
-var<workgroup> tile: array<vec4<f32>, TILE * HD4>;
 var<workgroup> tile_kept: array<vec4<u32>, TILE>;
 var<workgroup> tile_up: array<f32, TILE>;
 
@@ -41,9 +41,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
             event = key_event(r);
         }
         var k: Row;
-        for (var d = 0u; d < HD4; d++) {
-            k[d] = qk[r * 2u * HD4 + HD4 + d];
-        }
+        load_half(r, KEY, &k);
         for (var start = first; start < length; start += TILE) {
             workgroupBarrier(); // the tile before has been read
             load_queries(thread, rows, start, length);
@@ -75,10 +73,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
 }
 
 fn load_queries(thread: u32, rows: u32, start: u32, length: u32) {
-    for (var at = thread; at < TILE * HD4; at += 64u) {
-        let row = rows + min(start + at / HD4, length - 1u);
-        tile[at] = qk[row * 2u * HD4 + at % HD4];
-    }
+    load_tile(thread, rows, start, length, QUERY);
     if (thread < TILE) {
         let r = rows + min(start + thread, length - 1u);
         tile_kept[thread] = kept[r];

@@ -41,17 +41,13 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
         let e0 = own_event(r0);
         let e1 = own_event(r1);
         var k0: Row;
+        load_half(r0, KEY, &k0);
         var k1: Row;
-        for (var d = 0u; d < HD4; d++) {
-            k0[d] = qk[r0 * 2u * HD4 + HD4 + d];
-            k1[d] = qk[r1 * 2u * HD4 + HD4 + d];
-        }
+        load_half(r1, KEY, &k1);
         for (var i = first; i < length; i += 8u) {
             let r = rows + min(i + lane, length - 1u);
             var query: Row;
-            for (var d = 0u; d < HD4; d++) {
-                query[d] = qk[r * 2u * HD4 + d];
-            }
+            load_half(r, QUERY, &query);
             let row = kept[r];
             let wanted = spread_ids(row.y);
             let lse = spread(lse_of(row));

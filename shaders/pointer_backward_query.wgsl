@@ -7,6 +7,7 @@
 // include: attention
 // include: attention_row
 // include: pointer
+// include: pointer_tile
 @group(0) @binding(1) var<storage, read> qk: array<vec4<f32>>;         // [batch, len, 2 * dim]
 @group(0) @binding(2) var<storage, read> lengths: array<u32>;          // [batch]
 @group(0) @binding(3) var<storage, read> context: array<vec4<u32>>;    // [batch, len, 12]
@@ -16,7 +17,6 @@
 @group(0) @binding(7) var<storage, read_write> dqk: array<vec4<f32>>;  // [batch, len, 2 * dim]: the queries' half
 // include: attention_bins
 
-var<workgroup> tile: array<vec4<f32>, TILE * HD4>;
 var<workgroup> tile_items: array<u32, TILE>;
 
 @compute @workgroup_size(64)
@@ -51,9 +51,7 @@ fn queries(rows: u32, first: u32, thread: u32, length: u32, own: u32) {
         let up = upstream(row, dy[r]);
         let event = event_or_none(r);
         var q: Row;
-        for (var d = 0u; d < HD4; d++) {
-            q[d] = qk[r * 2u * HD4 + d];
-        }
+        load_half(r, QUERY, &q);
         let end = min(length, first + 64u);
         let own_end = select(0u, i + 1u, i < length && row.y != IGNORE);
         for (var start = 0u; start < end; start += TILE) {
@@ -91,10 +89,7 @@ fn queries(rows: u32, first: u32, thread: u32, length: u32, own: u32) {
 }
 
 fn load_keys(thread: u32, rows: u32, start: u32, length: u32) {
-    for (var at = thread; at < TILE * HD4; at += 64u) {
-        let row = rows + min(start + at / HD4, length - 1u);
-        tile[at] = qk[row * 2u * HD4 + HD4 + at % HD4];
-    }
+    load_tile(thread, rows, start, length, KEY);
     if (thread < TILE) {
         tile_items[thread] = kept[rows + min(start + thread, length - 1u)].x;
     }

@@ -61,17 +61,13 @@ fn tile(batch: u32, first: u32, lane: u32, own: u32) {
         let e0 = own_event(r0);
         let e1 = own_event(r1);
         var q0: Row;
+        load_half(r0, QUERY, &q0);
         var q1: Row;
-        for (var d = 0u; d < HD4; d++) {
-            q0[d] = qk[r0 * 2u * HD4 + d];
-            q1[d] = qk[r1 * 2u * HD4 + d];
-        }
+        load_half(r1, QUERY, &q1);
         for (var j = 0u; j < min(length, first + 16u); j += 8u) {
             let r = rows + min(j + lane, length - 1u);
             var key: Row;
-            for (var d = 0u; d < HD4; d++) {
-                key[d] = qk[r * 2u * HD4 + HD4 + d];
-            }
+            load_half(r, KEY, &key);
             var s0: Eight;
             var s1: Eight;
             products(&q0, &q1, &key, &s0, &s1);

@@ -45,20 +45,16 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
         let wanted0 = targets[r0];
         let wanted1 = targets[r1];
         var q0: Row;
+        load_half(r0, QUERY, &q0);
         var q1: Row;
-        for (var d = 0u; d < HD4; d++) {
-            q0[d] = qk[r0 * 2u * HD4 + d];
-            q1[d] = qk[r1 * 2u * HD4 + d];
-        }
+        load_half(r1, QUERY, &q1);
         let e0 = own_event(r0);
         let e1 = own_event(r1);
         for (var j = 0u; j < min(length, first + 16u); j += 8u) {
             // Clamped, not skipped: its weight is zero, but memory behind the length may hold anything.
             let r = rows + min(j + lane, length - 1u);
             var key: Row;
-            for (var d = 0u; d < HD4; d++) {
-                key[d] = qk[r * 2u * HD4 + HD4 + d];
-            }
+            load_half(r, KEY, &key);
             var s0: Eight;
             var s1: Eight;
             products(&q0, &q1, &key, &s0, &s1);
@@ -79,8 +75,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
 }
 
 fn further(run: Running, s: Eight, ids: EightIds, wanted: u32) -> Running {
-    let m = max(s.lo, s.hi);
-    let most = max(run.most, max(max(m.x, m.y), max(m.z, m.w)));
+    let most = max(run.most, largest(s));
     let shrink = exp(run.most - most);
     let p = Eight(exp(s.lo - most), exp(s.hi - most));
     let found = times(p, matches(ids, wanted));

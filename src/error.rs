@@ -25,6 +25,8 @@ pub enum Error {
     Format { path: PathBuf, message: String },
     /// A configuration value is unknown or out of range.
     Config(String),
+    /// The data is sound, but there is nothing in it to train on.
+    NothingToLearn(String),
     /// Training produced a loss or scores that are not finite numbers.
     NotFinite { step: u64, message: String },
 }
@@ -61,6 +63,7 @@ impl fmt::Display for Error {
                 write!(f, "{}: {message}", path.display())
             }
             Error::Config(m) => write!(f, "configuration: {m}"),
+            Error::NothingToLearn(m) => write!(f, "nothing to learn: {m}"),
             Error::NotFinite { step, message } => write!(f, "step {step}: {message}"),
         }
     }

@@ -231,7 +231,7 @@ fn damaged_and_foreign_checkpoints_are_refused() {
     write(text.replace("\"format\": 1", "\"format\": 99"));
     refused("another version", resume(dataset(), &out), "format 99, but this program reads 1; train again");
     write(text.replace("\"dim\": 16", "\"dim\": 32"));
-    refused("another width", resume(dataset(), &out), "but the configuration asks for");
+    refused("another width", resume(dataset(), &out), "] is asked for");
     write(text.replace("\"batch\": 16", "\"batch\": 0"));
     refused("no batch", resume(dataset(), &out), "config.json: batch = 0");
     write(text.replace("\"heads\": 2", "\"heads\": 5"));

@@ -71,6 +71,11 @@ fn spread(x: f32) -> Eight {
                       subgroupBroadcast(x, 6u), subgroupBroadcast(x, 7u)));
 }
 
+fn largest(s: Eight) -> f32 {
+    let m = max(s.lo, s.hi);
+    return max(max(m.x, m.y), max(m.z, m.w));
+}
+
 fn chance(s: Eight, lse: Eight) -> Eight {
     return Eight(exp(s.lo - lse.lo), exp(s.hi - lse.hi));
 }

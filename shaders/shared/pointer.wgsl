@@ -1,4 +1,4 @@
-// What the kernels of the pointer share: one head, causal, without dropout.
+// What the kernels of the pointer share: one head, causal, without dropout. They bind `qk`.
 const IGNORE: u32 = 0xffffffffu;
 
 // What the forward pass keeps of an event as `vec4<u32>`: its item, its target (IGNORE also behind the length), and the
@@ -12,3 +12,12 @@ fn kept_of(item: u32, wanted: u32, lse: f32, mass: f32, valid: bool) -> vec4<u32
 
 // The upstream gradient of a row; none where nothing is wanted, whatever memory holds there.
 fn upstream(kept: vec4<u32>, dy: f32) -> f32 { return select(dy, 0.0, kept.y == IGNORE); }
+
+// A row of `qk` is a query and a key: where each begins.
+const QUERY: u32 = 0u;
+const KEY: u32 = HD4;
+fn load_half(row: u32, half: u32, x: ptr<function, Row>) {
+    for (var d = 0u; d < HD4; d++) {
+        (*x)[d] = qk[row * 2u * HD4 + half + d];
+    }
+}

@@ -1,6 +1,6 @@
 //! Attention, its weights and the causal pool against their definitions.
 
-use super::{Check, Input, Report, Rng, floats, relative_error, upload};
+use super::{Check, Input, Report, Rng, floats, upload};
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::ops::{self, BiasLayout, Moment, SpaceTime};
@@ -258,23 +258,24 @@ pub fn attention(gpu: &Gpu, case: &Attention) -> Result<Vec<Report>> {
 /// The weights of each row's last query.
 pub fn attention_weights(gpu: &Gpu, case: &Attention) -> Result<Vec<Report>> {
     let setting = Setting::new::<3>(gpu, case)?;
-    let x: Vec<Tensor> = setting.inputs.iter().map(|i| upload(gpu, &i.data, &i.shape)).collect();
-    let actual = floats(&setting.with_options(&x, |o| ops::attention_weights(gpu, &x[0], o)))?;
-    let values: Vec<Vec<f64>> = setting.inputs.iter().map(|i| i.data.clone()).collect();
-    let (all, len) = (setting.weights(&values), case.len);
-    let row = |pair: usize| {
-        let last = (setting.lengths[pair / case.heads] as usize).max(1) - 1;
-        &all[(pair * len + last) * len..][..len]
+    let reference = |values: &[Vec<f64>]| {
+        let (all, len) = (setting.weights(values), case.len);
+        let row = |pair: usize| {
+            let last = (setting.lengths[pair / case.heads] as usize).max(1) - 1;
+            &all[(pair * len + last) * len..][..len]
+        };
+        (0..case.batch * case.heads).flat_map(row).copied().collect()
     };
-    let expected: Vec<f64> = (0..case.batch * case.heads).flat_map(row).copied().collect();
-    gpu.check_guards()?;
-    Ok(vec![Report {
+    let check = Check {
         op: "attention_weights",
-        what: "y".into(),
         shape: format!("{case:?}"),
-        error: relative_error(&actual, &expected),
+        inputs: setting.inputs.clone(),
+        reference: &reference,
+        device: &|_, x| setting.with_options(x, |o| ops::attention_weights(gpu, &x[0], o)),
         tolerance: 5e-6,
-    }])
+        gradient_tolerance: 0.0,
+    };
+    check.value(gpu)
 }
 
 /// The causal pool, with scores large enough that only running maxima keep it finite.

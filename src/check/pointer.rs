@@ -1,7 +1,7 @@
 //! The pointer into a history against its definition.
 
 use super::attention::{Attention, Setting};
-use super::{Check, Report, Rng, floats, relative_error, upload};
+use super::{Check, Report, Rng};
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::ops::{self, Pointer};
@@ -52,18 +52,17 @@ pub fn pointer(gpu: &Gpu, case: &Attention) -> Result<Vec<Report>> {
 /// The weights of each row's last query.
 pub fn pointer_weights(gpu: &Gpu, case: &Attention) -> Result<Vec<Report>> {
     let setting = Setting::new::<2>(gpu, case)?;
-    let x: Vec<Tensor> = setting.inputs.iter().map(|i| upload(gpu, &i.data, &i.shape)).collect();
-    let space = setting.space(&x);
-    let options = Pointer { lengths: &setting.device_lengths, bias: space.as_ref() };
-    let actual = floats(&ops::pointer_weights(gpu, &x[0], &options))?;
-    let values: Vec<Vec<f64>> = setting.inputs.iter().map(|i| i.data.clone()).collect();
-    let expected = setting.by_definition::<2, _>(&values, reference::pointer_weights);
-    gpu.check_guards()?;
-    Ok(vec![Report {
+    let check = Check {
         op: "pointer_weights",
-        what: "y".into(),
         shape: format!("{case:?}"),
-        error: relative_error(&actual, &expected),
+        inputs: setting.inputs.clone(),
+        reference: &|x| setting.by_definition::<2, _>(x, reference::pointer_weights),
+        device: &|_, x| {
+            let space = setting.space(x);
+            ops::pointer_weights(gpu, &x[0], &Pointer { lengths: &setting.device_lengths, bias: space.as_ref() })
+        },
         tolerance: 5e-6,
-    }])
+        gradient_tolerance: 0.0,
+    };
+    check.value(gpu)
 }

@@ -8,7 +8,7 @@ pub mod prepare;
 pub mod recommend;
 pub mod train;
 
-use desirepath::data::Dataset;
+use desirepath::data::{Dataset, time};
 use desirepath::eval::Seen;
 use desirepath::{Error, Gpu, Options, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -100,21 +100,5 @@ pub fn revisit_share(dataset: &Dataset) -> f64 {
 
 /// The date in UTC, `YYYY-MM-DD`.
 pub fn today() -> String {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let (mut year, mut day) = (1970, seconds / 86_400);
-    let leap = |y: u64| y.is_multiple_of(4) && (!y.is_multiple_of(100) || y.is_multiple_of(400));
-    while day >= 365 + u64::from(leap(year)) {
-        day -= 365 + u64::from(leap(year));
-        year += 1;
-    }
-    let february = 28 + u64::from(leap(year));
-    let mut month = 1;
-    for days in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
-        if day < days {
-            break;
-        }
-        day -= days;
-        month += 1;
-    }
-    format!("{year}-{month:02}-{:02}", day + 1)
+    time::date(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()))
 }

@@ -1,6 +1,6 @@
 use super::{Common, SeenArg};
 use desirepath::data::Dataset;
-use desirepath::eval::{Seen, training_events};
+use desirepath::eval::Seen;
 use desirepath::model::{Config, PRESETS};
 use desirepath::train::{Checkpoint, Progress, State, TrainOptions, Trainer, fitting, set};
 use desirepath::{Error, Gpu, Result};
@@ -73,12 +73,11 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             return Err(Error::Config(format!("{out} is no model that --force could replace; choose another --out")));
         }
     }
-    if (1..=dataset.n_users()).all(|user| training_events(&dataset, user).len() < 2) {
-        let mend = "the last two of each are held out; prepare with --min-user 4 or more";
-        return Err(Error::format(&args.dataset, format!("no user has two events to train on; {mend}")));
-    }
     let gpu = common.gpu()?;
-    let mut trainer = trainer(args, &gpu, &dataset)?;
+    let mut trainer = trainer(args, &gpu, &dataset).map_err(|e| match e {
+        Error::NothingToLearn(message) => Error::format(&args.dataset, message),
+        other => other,
+    })?;
     gpu.set_profiling(args.profile);
     let started = Instant::now();
     train_with_bar(&mut trainer, Some(&args.out), common)?;

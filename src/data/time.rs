@@ -30,6 +30,16 @@ pub fn parse(text: &str) -> Option<f64> {
     Some(midnight + clock_seconds(clock)? - offset)
 }
 
+/// The day of `seconds` since 1970 in UTC, `YYYY-MM-DD`.
+pub fn date(seconds: u64) -> String {
+    let (mut year, mut month, mut day) = (1970, 1, (seconds / 86_400) as i64 + 1);
+    while day > days_in(year, month) {
+        day -= days_in(year, month);
+        (year, month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+    }
+    format!("{year}-{month:02}-{day:02}")
+}
+
 fn clock_seconds(text: &str) -> Option<f64> {
     let mut parts = text.split(':');
     let hours = parts.next()?.parse::<u32>().ok().filter(|h| *h < 24)?;
@@ -53,4 +63,17 @@ fn days_in(year: i64, month: i64) -> i64 {
 pub fn looks_like_a_date(text: &str) -> bool {
     let fits = |(at, byte): (usize, &u8)| if at == 4 || at == 7 { *byte == b'-' } else { byte.is_ascii_digit() };
     text.len() >= 10 && text.as_bytes()[..10].iter().enumerate().all(fits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_read_as_they_are_written() {
+        for text in ["1970-01-01", "1970-01-31", "1970-02-01", "1972-02-29", "1999-12-31", "2000-03-01", "2100-02-28"] {
+            let midnight = parse(text).expect(text) as u64;
+            assert_eq!([date(midnight), date(midnight + 86_399)], [text, text]);
+        }
+    }
 }

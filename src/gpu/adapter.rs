@@ -88,7 +88,12 @@ impl AdapterInfo {
     /// Whether the kernels for eight lanes and broadcasts are chosen: on the CPU, where a barrier is a switch of
     /// coroutines, if subgroups are that wide.
     pub fn eight_lanes(&self) -> bool {
-        self.cpu_kernels && self.subgroups && self.subgroup_min >= 8
+        self.cpu_kernels && self.has_eight_lanes()
+    }
+
+    /// Whether those kernels can run at all.
+    pub fn has_eight_lanes(&self) -> bool {
+        self.subgroups && self.subgroup_min >= 8
     }
 }
 

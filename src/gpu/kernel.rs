@@ -72,6 +72,7 @@ const SHARED: &[(&str, &str)] = &[
     ("attention_bins", include_str!("../../shaders/shared/attention_bins.wgsl")),
     ("attention_bins_eight", include_str!("../../shaders/shared/attention_bins_eight.wgsl")),
     ("pointer", include_str!("../../shaders/shared/pointer.wgsl")),
+    ("pointer_tile", include_str!("../../shaders/shared/pointer_tile.wgsl")),
     ("pointer_eight", include_str!("../../shaders/shared/pointer_eight.wgsl")),
     ("mixture", include_str!("../../shaders/shared/mixture.wgsl")),
     ("score_key", include_str!("../../shaders/shared/score_key.wgsl")),

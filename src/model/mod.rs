@@ -223,15 +223,13 @@ impl Model {
     /// `[n, dim]`: user states at `n` positions of the flattened `[rows * len]`, which score items by `state · v + b`.
     pub fn states(&self, tape: &mut Tape, batch: &Batch, vectors: &Tensor, at: &Ids) -> Tensor {
         let h = self.sequence(tape, batch, vectors);
-        self.states_from(tape, batch, h.as_ref(), at)
+        let own = h.map(|h| rows_of(tape, &h, at));
+        self.states_from(tape, batch, own.as_ref(), at)
     }
 
-    /// The same where [`Model::sequence`] has given `h` already.
-    fn states_from(&self, tape: &mut Tape, batch: &Batch, h: Option<&Tensor>, at: &Ids) -> Tensor {
-        let mut state = h.map(|h| {
-            let flat = h.reshape(&[batch.rows * batch.len, self.config.dim]);
-            ops::embedding(tape, &flat, at, None)
-        });
+    /// The same from `own: [n, dim]`, what the sequence says at these positions.
+    fn states_from(&self, tape: &mut Tape, batch: &Batch, own: Option<&Tensor>, at: &Ids) -> Tensor {
+        let mut state = own.cloned();
         if let Some((user, mf)) = self.user.as_ref().and_then(|u| u.mf.as_ref().map(|mf| (u, mf))) {
             let of = |position: &u32| batch.users.host()[*position as usize / batch.len];
             let users: Vec<u32> = at.host().iter().map(of).collect();
@@ -254,6 +252,12 @@ impl Model {
         let bias = table.as_ref().and_then(|table| batch.bias(self.layout, table));
         Some(block.last_weights(&x, self.block_input(batch, bias.as_ref())))
     }
+}
+
+/// `[n, dim]`: rows `at` of the flattened `x: [rows, len, dim]`.
+fn rows_of(tape: &mut Tape, x: &Tensor, at: &Ids) -> Tensor {
+    let (rows, dim) = x.rows();
+    ops::embedding(tape, &x.reshape(&[rows, dim]), at, None)
 }
 
 /// Waves of the places and numeric features, where the configuration uses them and the catalogue has them.

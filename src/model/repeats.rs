@@ -7,14 +7,12 @@
 //! of `s`, only those of the history have to be looked at: for them `ln(p_i / ((1 − g) e^−lse)) = s_i + boost_i` with
 //! `boost_i = ln(1 + g a_i / ((1 − g) e^(s_i − lse)))`, for all others it is `s_i`.
 
-use super::{Batch, History, Model};
+use super::{Batch, History, Model, Targets, rows_of};
 use crate::error::Result;
 use crate::nn::{Init, Linear, Params};
-use crate::ops::{self, Activation, BiasLayout, CrossEntropy, Ids, Pointer, SpaceTime};
+use crate::ops::{self, Activation, BiasLayout, CrossEntropy, Pointer, SpaceTime};
 use crate::tape::Tape;
 use crate::tensor::Tensor;
-
-use super::Targets;
 
 /// The pointer and its gate.
 #[derive(Debug)]
@@ -52,52 +50,44 @@ impl Repeats {
         Repeats { qk, gate, table }
     }
 
-    fn bias(&self, batch: &Batch, layout: BiasLayout) -> Option<SpaceTime> {
-        self.table.as_ref().and_then(|table| batch.bias(layout, table))
+    /// Queries and keys, and the bias, of the sequence `h: [rows, len, dim]`.
+    fn qk(&self, tape: &mut Tape, model: &Model, h: &Tensor, batch: &Batch) -> (Tensor, Option<SpaceTime>) {
+        let qk = self.qk.forward(tape, h, Activation::None, None);
+        let bias = self.table.as_ref().and_then(|table| batch.bias(model.layout, table));
+        (qk.reshape(&[batch.rows, batch.len, 2 * model.config.dim]), bias)
     }
 
-    /// Rows `at` of the sequence `h: [rows, len, dim]`.
-    fn rows(tape: &mut Tape, h: &Tensor, at: &Ids) -> Tensor {
-        let dim = h.shape()[2];
-        ops::embedding(tape, &h.reshape(&[h.len() / dim, dim]), at, None)
+    /// The gate's logit `[n]` from what the sequence says at each position, `own: [n, dim]`.
+    fn gate(&self, tape: &mut Tape, own: &Tensor) -> Tensor {
+        self.gate.forward(tape, own, Activation::None, None).reshape(&[own.shape()[0]])
     }
 
-    /// The gate's logit at the positions `at`: `[n]`.
-    fn gate(&self, tape: &mut Tape, h: &Tensor, at: &Ids) -> Tensor {
-        let rows = Repeats::rows(tape, h, at);
-        let n = at.host().len();
-        self.gate.forward(tape, &rows, Activation::None, None).reshape(&[n])
-    }
-
-    /// `[n]`: the negative log likelihood of the targets under both, from `nll` under the catalogue alone.
+    /// `[n]`: the negative log likelihood of the targets under both, from `nll` under the catalogue alone. `own: [n, dim]`
+    /// are the rows of `h: [rows, len, dim]` that have a target.
     pub fn loss(
         &self,
         tape: &mut Tape,
         model: &Model,
-        h: &Tensor,
+        [h, own, nll]: [&Tensor; 3],
         batch: &Batch,
         targets: &Targets,
-        nll: &Tensor,
     ) -> Tensor {
-        let (rows, len) = (batch.rows, batch.len);
-        let qk = self.qk.forward(tape, h, Activation::None, None).reshape(&[rows, len, 2 * h.shape()[2]]);
-        let bias = self.bias(batch, model.layout);
+        let (qk, bias) = self.qk(tape, model, h, batch);
         let options = Pointer { lengths: &batch.lengths, bias: bias.as_ref() };
         let mass = ops::pointer(tape, &qk, batch.items.tensor(), &targets.next, &options);
-        let n = targets.items.host().len();
-        let mass = ops::embedding(tape, &mass.reshape(&[rows * len, 1]), &targets.at, None).reshape(&[n]);
-        let gate = self.gate(tape, h, &targets.at);
+        let mass = rows_of(tape, &mass.reshape(&[mass.len(), 1]), &targets.at).reshape(nll.shape());
+        let gate = self.gate(tape, own);
         ops::mixture(tape, nll, &gate, &mass)
     }
 
     /// For each history its items in the order of their ids.
     pub fn own(&self, model: &Model, forward: &Forward, histories: &[History]) -> Result<Vec<Owns>> {
-        let Forward { batch, h, states, vectors } = forward;
+        let Forward { batch, states, vectors, .. } = forward;
+        let Some((h, own)) = &forward.sequence else { return Ok(vec![Owns::default(); histories.len()]) };
         let tape = &mut Tape::off();
-        let qk = self.qk.forward(tape, h, Activation::None, None).reshape(&[batch.rows, batch.len, 2 * h.shape()[2]]);
-        let bias = self.bias(batch, model.layout);
+        let (qk, bias) = self.qk(tape, model, h, batch);
         let weights = ops::pointer_weights(&model.gpu, &qk, &Pointer { lengths: &batch.lengths, bias: bias.as_ref() });
-        let gate = self.gate(tape, h, &batch.last_positions(&model.gpu, histories));
+        let gate = self.gate(tape, own);
         let (weights, gate) = (weights.to_vec::<f32>()?, gate.to_vec::<f32>()?);
         let lse = log_sum_exp(model, states, vectors)?;
         let mut shares: Vec<Vec<(u32, f64)>> = Vec::new();
@@ -130,11 +120,14 @@ impl Repeats {
     }
 }
 
-/// What one forward pass over the histories left: `h: [rows, len, dim]`, `states: [rows, dim]`.
+/// What one forward pass over histories left, for the position after the last event of each.
 pub(super) struct Forward {
     pub batch: Batch,
-    pub h: Tensor,
+    /// `[rows, len, dim]`, and of each row the last event's `[rows, dim]`; none where no stage looks at the sequence.
+    pub sequence: Option<(Tensor, Tensor)>,
+    /// `[rows, dim]`
     pub states: Tensor,
+    /// `[n_items + 1, dim]`
     pub vectors: Tensor,
 }
 

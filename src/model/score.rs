@@ -1,7 +1,7 @@
 //! What comes out of a state: a loss while training, a ranking while serving.
 
 use super::repeats::{Forward, Owns};
-use super::{Batch, History, Model};
+use super::{Batch, History, Model, rows_of};
 use crate::error::Result;
 use crate::nn::Linear;
 use crate::ops::{self, Activation, CrossEntropy, Exclusions, Ids, Masked};
@@ -40,7 +40,8 @@ impl Model {
     pub fn loss(&self, tape: &mut Tape, batch: &Batch, targets: &Targets) -> Tensor {
         let vectors = self.vectors(tape);
         let h = self.sequence(tape, batch, &vectors);
-        let states = self.states_from(tape, batch, h.as_ref(), &targets.at);
+        let own = h.as_ref().map(|h| rows_of(tape, h, &targets.at));
+        let states = self.states_from(tape, batch, own.as_ref(), &targets.at);
         let options = CrossEntropy {
             smoothing: self.config.label_smoothing,
             first_item: 1,
@@ -49,8 +50,8 @@ impl Model {
         };
         let items = targets.items.tensor();
         let mut nll = ops::cross_entropy(tape, &states, &vectors, self.item_bias.as_ref(), items, &options);
-        if let (Some(repeats), Some(h)) = (&self.repeats, &h) {
-            nll = repeats.loss(tape, self, h, batch, targets, &nll);
+        if let (Some(repeats), Some(h), Some(own)) = (&self.repeats, &h, &own) {
+            nll = repeats.loss(tape, self, [h, own, &nll], batch, targets);
         }
         let n = targets.items.host().len() as f32;
         let loss = ops::mean(tape, &nll, n);
@@ -69,12 +70,7 @@ impl Model {
         let gpu = &self.gpu;
         let n = targets.items.host().len();
         let mut part = |items: &Ids, labels: &Tensor| {
-            let v = ops::embedding(tape, vectors, items, None);
-            let mut scores = ops::dot(tape, states, &v).reshape(&[n, 1]);
-            if let Some(bias) = &self.item_bias {
-                let bias = ops::embedding(tape, &bias.reshape(&[bias.len(), 1]), items, None);
-                scores = ops::add(tape, &scores, &bias);
-            }
+            let scores = self.pair_scores(tape, states, vectors, items).reshape(&[n, 1]);
             let logits = output.forward(tape, &scores, Activation::None, None).reshape(&[n]);
             let losses = ops::bce_with_logits(tape, &logits, labels);
             ops::mean(tape, &losses, n as f32)
@@ -89,7 +85,7 @@ impl Model {
 
     /// States after each history's last event, and the item vectors that they score.
     pub fn last_states(&self, histories: &[History]) -> (Tensor, Tensor) {
-        let (states, vectors, _) = self.forward(&self.newest(histories));
+        let Forward { states, vectors, .. } = self.forward(&self.newest(histories));
         (states, vectors)
     }
 
@@ -98,46 +94,50 @@ impl Model {
         histories.iter().map(|h| h.last(self.config.len)).collect()
     }
 
-    fn forward(&self, histories: &[History]) -> (Tensor, Tensor, Option<(Batch, Tensor)>) {
+    fn forward(&self, histories: &[History]) -> Forward {
         let tape = &mut Tape::off();
         let batch = Batch::new(&self.gpu, &self.config, &self.catalogue, histories);
         let vectors = self.vectors(tape);
         let at = batch.last_positions(&self.gpu, histories);
         let h = self.sequence(tape, &batch, &vectors);
-        (self.states_from(tape, &batch, h.as_ref(), &at), vectors, h.map(|h| (batch, h)))
+        let own = h.as_ref().map(|h| rows_of(tape, h, &at));
+        let states = self.states_from(tape, &batch, own.as_ref(), &at);
+        Forward { batch, sequence: h.zip(own), states, vectors }
     }
 
-    /// States, item vectors, and what the pointer says of each history's own items (nothing where there is none).
-    fn last(&self, histories: &[History]) -> Result<(Tensor, Tensor, Vec<Owns>)> {
+    /// A forward pass, and what the pointer says of each history's own items (nothing where there is none).
+    fn last(&self, histories: &[History]) -> Result<(Forward, Vec<Owns>)> {
         let newest = self.newest(histories);
-        let (states, vectors, sequence) = self.forward(&newest);
-        let (Some(repeats), Some((batch, h))) = (&self.repeats, sequence) else {
-            return Ok((states, vectors, vec![Owns::default(); histories.len()]));
+        let forward = self.forward(&newest);
+        let own = match &self.repeats {
+            Some(repeats) => repeats.own(self, &forward, &newest)?,
+            None => vec![Owns::default(); histories.len()],
         };
-        let forward = Forward { batch, h, states, vectors };
-        let own = repeats.own(self, &forward, &newest)?;
-        Ok((forward.states, forward.vectors, own))
+        Ok((forward, own))
+    }
+
+    /// `[n]`: the score of one item for each of `states: [n, dim]`.
+    fn pair_scores(&self, tape: &mut Tape, states: &Tensor, vectors: &Tensor, items: &Ids) -> Tensor {
+        let v = ops::embedding(tape, vectors, items, None);
+        let scores = ops::dot(tape, states, &v);
+        let Some(bias) = &self.item_bias else { return scores };
+        let bias = ops::embedding(tape, &bias.reshape(&[bias.len(), 1]), items, None);
+        ops::add(tape, &scores, &bias.reshape(scores.shape()))
     }
 
     /// Scores of single pairs `(row of states, item)`.
     pub(super) fn scores_of(&self, states: &Tensor, vectors: &Tensor, pairs: &[(u32, u32)]) -> Result<Vec<f32>> {
         let tape = &mut Tape::off();
-        let (n, n_items) = (pairs.len(), self.catalogue.n_items + 1);
-        let ids = |values: Vec<u32>, rows: usize| Ids::new(&self.gpu, &values, &[n], rows);
+        let ids = |values: Vec<u32>, rows: usize| Ids::new(&self.gpu, &values, &[pairs.len()], rows);
         let rows = ids(pairs.iter().map(|p| p.0).collect(), states.shape()[0]);
-        let items = ids(pairs.iter().map(|p| p.1).collect(), n_items);
-        let (state, vector) = (ops::embedding(tape, states, &rows, None), ops::embedding(tape, vectors, &items, None));
-        let mut scores = ops::dot(tape, &state, &vector);
-        if let Some(bias) = &self.item_bias {
-            let bias = ops::embedding(tape, &bias.reshape(&[n_items, 1]), &items, None).reshape(&[n]);
-            scores = ops::add(tape, &scores.reshape(&[n]), &bias);
-        }
-        scores.to_vec()
+        let items = ids(pairs.iter().map(|p| p.1).collect(), self.catalogue.n_items + 1);
+        let states = ops::embedding(tape, states, &rows, None);
+        self.pair_scores(tape, &states, vectors, &items).to_vec()
     }
 
     /// The `k` best items for each history, best first, without those that `exclude` names for it.
     pub fn recommend(&self, histories: &[History], exclude: &[Vec<u32>], k: usize) -> Result<Vec<Vec<Recommendation>>> {
-        let (states, vectors, own) = self.last(histories)?;
+        let (Forward { states, vectors, .. }, own) = self.last(histories)?;
         // What the pointer may lift is ranked apart.
         let apart = Exclusions::new(&self.gpu, &with_own(exclude, &own));
         let k = k.min(self.catalogue.n_items);
@@ -189,7 +189,7 @@ impl Model {
     /// The rank of each history's target among all items but the excluded, 1 for the best; ties count against it. 0 where
     /// the score of the target is not a number.
     pub fn ranks(&self, histories: &[History], targets: &[u32], exclude: &[Vec<u32>]) -> Result<Vec<u32>> {
-        let (states, vectors, own) = self.last(histories)?;
+        let (Forward { states, vectors, .. }, own) = self.last(histories)?;
         let apart = Exclusions::new(&self.gpu, &with_own(exclude, &own));
         let target = |row: usize| own[row].items.iter().find(|o| o.item == targets[row]);
         let boosts: Vec<f32> = (0..targets.len()).map(|row| target(row).map_or(0.0, |o| o.boost)).collect();

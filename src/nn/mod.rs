@@ -4,6 +4,7 @@ mod block;
 mod params;
 
 pub use block::{Block, BlockInput};
+pub(crate) use params::read_numbers;
 pub use params::{Init, Param, Params};
 
 use crate::ops::{self, Activation, GruWeights};

@@ -71,17 +71,8 @@ impl Params {
         let mut found = Vec::new();
         for param in &self.list {
             let Some(name) = param.name.strip_prefix(prefix) else { continue };
-            let view = file.tensor(name).map_err(|e| bad(e.to_string()))?;
-            let (shape, expected) = (view.shape(), param.tensor.shape());
-            if shape != expected {
-                return Err(bad(format!("{name} has the shape {shape:?}, expected {expected:?}")));
-            }
-            let values: Vec<f32> = match view.dtype() {
-                Dtype::F32 => bytemuck::pod_collect_to_vec(view.data()),
-                Dtype::F64 => bytemuck::pod_collect_to_vec::<u8, f64>(view.data()).iter().map(|v| *v as f32).collect(),
-                other => return Err(bad(format!("{name} is of type {other:?}, expected F32 or F64"))),
-            };
-            found.push((param, values));
+            let types = [Dtype::F32, Dtype::F64];
+            found.push((param, read_numbers(&file, name, param.tensor.shape(), &types).map_err(bad)?));
         }
         if found.is_empty() {
             return Err(bad(format!("no parameter's name begins with {prefix:?}")));
@@ -98,6 +89,23 @@ impl Params {
     pub fn count(&self) -> usize {
         self.list.iter().map(|p| p.tensor.len()).sum()
     }
+}
+
+/// The tensor `name` of `file`, which must be of one of `types` (F32, F64), or what is wrong with it.
+pub(crate) fn read_numbers(
+    file: &SafeTensors,
+    name: &str,
+    shape: &[usize],
+    types: &[Dtype],
+) -> std::result::Result<Vec<f32>, String> {
+    let view = file.tensor(name).map_err(|e| e.to_string())?;
+    if view.shape() != shape || !types.contains(&view.dtype()) {
+        return Err(format!("{name} is {:?} {:?}, but {types:?} {shape:?} is asked for", view.dtype(), view.shape()));
+    }
+    Ok(match view.dtype() {
+        Dtype::F64 => bytemuck::pod_collect_to_vec::<u8, f64>(view.data()).iter().map(|v| *v as f32).collect(),
+        _ => bytemuck::pod_collect_to_vec(view.data()),
+    })
 }
 
 /// Standard normal. Box & Muller 1958.

@@ -182,7 +182,7 @@ pub(super) fn add_parts(gpu: &Gpu, parts: &Tensor, y: &Tensor, accumulate: bool)
 pub(crate) fn kernels(info: &AdapterInfo, [m, n, k]: [usize; 3]) -> Vec<How> {
     // A binding of vec4 holds at least one.
     let tiny = (m * n).min(m * k).min(n * k) < 4 || info.max_storage_buffers < 8;
-    let lanes = info.subgroups && info.subgroup_min >= 8;
+    let lanes = info.has_eight_lanes();
     match (tiny, info.cpu_kernels) {
         (true, _) => vec![How::Tile],
         (false, true) if lanes => vec![How::Lanes, How::Registers, How::Tile],

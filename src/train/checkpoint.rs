@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::eval::Seen;
 use crate::gpu::Gpu;
 use crate::model::{Config, Model};
+use crate::nn::read_numbers;
 use crate::tensor::Tensor;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -87,7 +88,8 @@ impl Snapshot<'_> {
         if !(same && link_folder(&old.join("data"), &folder.join("data")).is_ok()) {
             let _ = fs::remove_dir_all(folder.join("data")); // what could be linked
             // What a user has had is known by all events, what comes next by the newest.
-            let len = if self.seen == Seen::Filter { usize::MAX } else { header.model.len };
+            // With four it shows whether there was anything to learn of a user: the last two were held out.
+            let len = if self.seen == Seen::Filter { usize::MAX } else { header.model.len.max(4) };
             catalogue::newest(self.dataset, len).save(&folder.join("data"), None)?;
         }
         let list = self.model.params().list();
@@ -277,17 +279,9 @@ fn write_tensors(path: &Path, list: &[(String, Vec<usize>, Vec<f32>)]) -> Result
 /// The tensors called `names`, each of the shape given, in that order.
 fn read_tensors<'a>(path: &Path, names: impl Iterator<Item = (&'a str, &'a [usize])>) -> Result<Vec<Vec<f32>>> {
     let bytes = read(path)?;
-    let damaged = |e: safetensors::SafeTensorError| Error::format(path, format!("damaged or cut short: {e}"));
-    let file = SafeTensors::deserialize(&bytes).map_err(damaged)?;
-    let read = |(name, shape): (&str, &[usize])| {
-        let view = file.tensor(name).map_err(damaged)?;
-        if view.shape() != shape || view.dtype() != Dtype::F32 {
-            let found = format!("{name} is {:?} {:?}", view.dtype(), view.shape());
-            return Err(Error::format(path, format!("{found}, but the configuration asks for F32 {shape:?}")));
-        }
-        Ok(bytemuck::pod_collect_to_vec(view.data()))
-    };
-    names.map(read).collect()
+    let damaged = |e: String| Error::format(path, format!("damaged or cut short: {e}"));
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
+    names.map(|(name, shape)| read_numbers(&file, name, shape, &[Dtype::F32]).map_err(damaged)).collect()
 }
 
 /// Tells datasets apart by all that a model takes from them: the same events with other categories are another dataset.

@@ -88,7 +88,7 @@ impl<'a> Trainer<'a> {
         let model = Model::new(gpu, &fitting(config, dataset, seen), catalogue_of(dataset), options.seed);
         let stretches = stretches(dataset, config.len, options.windows);
         if stretches.is_empty() {
-            return Err(Error::Config(
+            return Err(Error::NothingToLearn(
                 "no user has two events to train on (the last two of each are held out); prepare with --min-user 4 or more"
                     .into(),
             ));
