@@ -72,7 +72,7 @@ pub mod train;
 pub use error::{Error, Result};
 pub use gpu::{Gpu, Options};
 pub use tape::{Grads, Tape};
-pub use tensor::Tensor;
+pub use tensor::{Tensor, Words};
 
 /// The README's example compiles and runs.
 #[cfg(doctest)]

@@ -146,6 +146,14 @@ impl Tensor {
         pollster::block_on(self.read())
     }
 
+    /// [`Tensor::to_vec`] of several tensors of one device, which waits for it once.
+    pub fn to_vecs<const N: usize>(tensors: [&Tensor; N]) -> Result<[Words; N]> {
+        let Some(first) = tensors.first() else { return Ok(std::array::from_fn(|_| Words(Vec::new()))) };
+        let bytes = pollster::block_on(first.gpu.read_all(&tensors.map(|t| &t.buffer)))?;
+        let mut bytes = bytes.into_iter().map(Words);
+        Ok(std::array::from_fn(|_| bytes.next().expect("as many as were asked for")))
+    }
+
     /// The only value of a tensor with one element.
     #[track_caller]
     pub fn item(&self) -> Result<f32> {
@@ -157,6 +165,16 @@ impl Tensor {
     #[track_caller]
     pub fn expect_shape(&self, what: &str, expected: &[usize]) {
         assert!(self.shape == expected, "{what}: expected shape {expected:?}, got {:?}", self.shape);
+    }
+}
+
+/// What a tensor held, not yet said to be of one type or another.
+#[derive(Debug, Clone)]
+pub struct Words(Vec<u8>);
+
+impl Words {
+    pub fn of<T: Pod>(&self) -> Vec<T> {
+        bytemuck::pod_collect_to_vec(&self.0)
     }
 }
 

@@ -10,20 +10,31 @@ import json
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+BOTH = ["forward", "forward+backward"]
+# A case, its passes, and whether it is work for a GPU: minutes on a CPU.
 CASES = [
-    ("gemm-1024", ["forward"]),
-    ("gru-128x50x64", ["forward", "forward+backward"]),
-    ("attention-128x50x64", ["forward", "forward+backward"]),
-    ("sasrec-step-128x50x64x3417", ["step"]),
-    ("top10-16x1m", ["forward"]),
-    ("cross-entropy-6400x54542", ["forward+backward"]),
+    ("gemm-1024", ["forward"], False),
+    ("gemm-4096", ["forward"], True),
+    ("gru-128x50x64", BOTH, False),
+    ("gru-512x200x128", BOTH, True),
+    ("attention-128x50x64", BOTH, False),
+    ("attention-biased-128x512x64", BOTH, True),
+    ("sasrec-step-128x50x64x3417", ["step"], False),
+    ("sasrec-step-128x200x128x27000", ["step"], True),
+    ("top10-16x1m", ["forward"], False),
+    ("top10-64x10m", ["forward"], True),
+    ("request-1x50x64x3417", ["forward"], False),
+    ("request-1x50x64x1m", ["forward"], False),
+    ("cross-entropy-6400x54542", ["forward+backward"], False),
 ]
-MEMORY = ["sasrec-step-128x50x64x3417", "cross-entropy-6400x54542"]  # large enough for every way of counting
+PASSES = {name: passes for name, passes, _ in CASES}
+MEMORY = ["sasrec-step-128x50x64x3417", "sasrec-step-128x200x128x27000", "cross-entropy-6400x54542"]  # large enough for every way of counting
 
 
 def arguments():
@@ -33,48 +44,82 @@ def arguments():
     parser.add_argument("--burn", default=HERE / "target/release/burn-peer", help="the burn peer's program")
     parser.add_argument("--out", default=HERE.parent / "results", help="folder for the results [benches/results]")
     parser.add_argument("--filter", default="", help="only cases whose name contains one of these, by commas")
+    parser.add_argument("--large", action="store_true", help="with the cases that are work for a GPU")
+    parser.add_argument("--limit", type=float, default=300, metavar="SECONDS", help="for a case of a peer [300]")
     parser.add_argument("--quick", action="store_true", help="few repetitions; nothing is written")
     parser.add_argument("--note", default="", help="what a reader has to know of this run")
     return parser.parse_args()
 
 
-def run(name, command):
-    """What a program printed as JSON; None, and a line, where it failed."""
+def run(name, command, limit=None):
+    """What a program printed as JSON. Raises where it failed or took too long; what it started ends with it."""
     print(f"measuring {name}", file=sys.stderr)
-    try:
-        done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, check=True)
-        return json.loads(done.stdout)
-    except (OSError, subprocess.CalledProcessError, ValueError) as error:
-        print(f"{name} is left out: {type(error).__name__}: {error}")
-        return None
+    words = [str(word) for word in command]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            out, _ = process.communicate(timeout=limit)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    if process.returncode != 0:
+        raise OSError(f"it ended with {process.returncode}")
+    return json.loads(out)
+
+
+def peer(name, program, cases, options, limit):
+    """One object from a run for each case: one that fails, or does not end, leaves the others alone."""
+    found = None
+    for case in cases:
+        try:
+            result = run(f"{name}: {case}", [*program, "--only", case, *options], limit)
+        except subprocess.TimeoutExpired:
+            result = {"cases": [failure(case, f"not finished after {limit:.0f} s")]}
+        except (OSError, ValueError) as error:
+            result = {"cases": [failure(case, f"{type(error).__name__}: {error}")]}
+        if found and found.get("peer"):
+            found["cases"] += result["cases"]
+        else:
+            found = result | {"cases": (found["cases"] if found else []) + result["cases"]}
+    return found if found and found.get("peer") else None
+
+
+def failure(case, message):
+    return {"case": case, "pass": "", "variant": None, "error": message}
 
 
 def measure(args):
-    names = [name for name, _ in CASES if any(part in name for part in args.filter.split(","))]
-    options = ["--filter", ",".join(names)] + (["--quick"] if args.quick else [])
-    raw = {"desirepath": run("desirepath", [args.desirepath, "bench", "--json", *options])}
-    if raw["desirepath"] is None:
-        sys.exit("nothing to compare with")
+    wanted = lambda name: any(part in name for part in args.filter.split(","))
+    names = [name for name, _, large in CASES if wanted(name) and (args.large or not large)]
+    options = ["--quick"] if args.quick else []
+    raw = {}
+    try:
+        own = [args.desirepath, "bench", "--json", "--filter", ",".join(names), *options]
+        raw["desirepath"] = run("desirepath", own)
+    except (OSError, ValueError) as error:
+        sys.exit(f"nothing to compare with: {error}")
     if Path(args.burn).exists():
-        raw["burn"] = run("burn", [args.burn, *options])
+        raw["burn"] = peer("burn", [args.burn], names, options, args.limit)
     else:
         print(f"burn is left out: there is no {args.burn}")
     if subprocess.run([sys.executable, "-c", "import torch"], stderr=subprocess.DEVNULL).returncode == 0:
-        raw["torch"] = run("PyTorch", [sys.executable, HERE / "torch_peer.py", *options])
+        raw["torch"] = peer("PyTorch", [sys.executable, HERE / "torch_peer.py"], names, options, args.limit)
     else:
         print("PyTorch is left out: this Python has no torch (name another with `make peers PYTHON=...`)")
-    return {peer: result for peer, result in raw.items() if result is not None}
+    return {name: result for name, result in raw.items() if result is not None}
 
 
 def columns(raw):
-    """Name of each peer's variant to its rows by (case, pass)."""
+    """Name of each peer's variant to its rows by (case, pass). What failed before it had a variant failed in all."""
     found = {}
     for peer in ("burn", "torch"):
         result = raw.get(peer)
-        for row in result["cases"] if result else []:
-            column = found.setdefault(f"{result['peer']} {row['variant']}", {})
-            for each in [row["pass"]] if row["pass"] else dict(CASES)[row["case"]]:
-                column[row["case"], each] = row
+        rows = result["cases"] if result else []
+        variants = list(dict.fromkeys(row["variant"] for row in rows if row["variant"]))
+        for row in rows:
+            for variant in [row["variant"]] if row["variant"] else variants:
+                column = found.setdefault(f"{result['peer']} {variant}", {})
+                for each in [row["pass"]] if row["pass"] else PASSES[row["case"]]:
+                    column[row["case"], each] = row
     return found
 
 
@@ -82,7 +127,7 @@ def compare(raw):
     """One object for each case and pass: medians as the host sees them, and each peer's as a multiple of ours."""
     ours = {(row["case"], row["pass"]): row for row in raw["desirepath"]["cases"]}
     rows = []
-    for key in [(name, each) for name, passes in CASES for each in passes if (name, each) in ours]:
+    for key in [(name, each) for name, passes, _ in CASES for each in passes if (name, each) in ours]:
         own = ours[key]
         row = {"case": key[0], "pass": key[1], "desirepath_ms": own["host_ms"], "device_ms": own["device_ms"]}
         row |= {"percent": own["percent"], "extra_bytes": {"desirepath": own["extra_bytes"]}, "peers": {}}

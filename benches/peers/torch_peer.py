@@ -44,13 +44,19 @@ class Sasrec(torch.nn.Module):
         self.norm = torch.nn.LayerNorm(dim)
         self.dim, self.dropout = dim, dropout
 
-    def forward(self, ids, targets):
+    def states(self, ids):
         x = self.items(ids) * self.dim**0.5 + self.positions.weight
         x = F.dropout(x, self.dropout, self.training)
         for block in self.blocks:
             x = block(x)
-        logits = F.linear(self.norm(x).flatten(0, 1), self.items.weight[1:], self.bias)
+        return self.norm(x)
+
+    def forward(self, ids, targets):
+        logits = F.linear(self.states(ids).flatten(0, 1), self.items.weight[1:], self.bias)
         return F.cross_entropy(logits, targets)
+
+    def rank(self, ids, k):
+        return F.linear(self.states(ids)[:, -1], self.items.weight[1:], self.bias).topk(k, dim=1)
 
 
 class Block(torch.nn.Module):
@@ -107,6 +113,21 @@ def attention(variant, batch, length, dim):
     }
 
 
+def biased_attention(variant, batch, length, dim):
+    """With an additive bias for each pair of events, whose gradient is asked for too: it is learned."""
+    q, k, v = (rand(batch + i, 1, length, dim)[:batch].contiguous().requires_grad_() for i in range(3))
+    hidden = torch.ones(length, length, device=DEVICE).triu(1).bool()
+    bias = rand(batch, 1, length, length).masked_fill(hidden, -torch.inf).requires_grad_()
+    run = variant.wrap(lambda q, k, v, bias: F.scaled_dot_product_attention(q, k, v, attn_mask=bias))
+    scores = (q[0, 0].double() @ k[0, 0].double().T) / dim**0.5 + bias[0, 0].double()
+    expected = scores.softmax(-1) @ v[0, 0].double()
+    close("attention", run(q, k, v, bias)[0, 0], expected, 2e-2 if variant.amp else 1e-3)
+    return {
+        "forward": no_grad(lambda: run(q, k, v, bias)),
+        "forward+backward": lambda: backward(run(q, k, v, bias), [q, k, v, bias]),
+    }
+
+
 def sasrec_step(variant, batch, length, dim, items):
     torch.manual_seed(1)
     model = Sasrec(length, dim, items).to(DEVICE)
@@ -136,12 +157,32 @@ def sasrec_step(variant, batch, length, dim, items):
 
 def top10(variant, queries, items):
     x, table = rand(queries, 64), rand(items, 64)
-    expected = torch.stack([(table.double() @ q.double()).sort(descending=True)[0][:10] for q in x])
+    expected = torch.stack([(table @ q).topk(1000)[1] for q in x])  # the ten best are among these in f64, too
+    expected = torch.stack([(table[i].double() @ q.double()).topk(10)[0] for i, q in zip(expected, x)])
     if variant.amp:
         x, table = x.half(), table.half()  # a table kept in f16, not converted for each request
     run = variant.bare(lambda x, table: (x @ table.T).topk(10, dim=1)[0])
     close("the best ten", run(x, table), expected, 1e-2 if variant.amp else 1e-3)
     return {"forward": no_grad(lambda: run(x, table))}
+
+
+def request(variant, length, dim, items):
+    """One history in, the ten best of all items out, on the host."""
+    torch.manual_seed(1)
+    model = Sasrec(length, dim, items).to(DEVICE).eval()
+    ids = torch.randint(1, items + 1, (1, length))
+    run = variant.wrap(lambda ids: model.rank(ids, 10))
+
+    def answer():
+        with torch.no_grad():
+            scores, best = run(ids.to(DEVICE))
+        answer.best = best.cpu()
+        return scores
+
+    answer()
+    if not ((answer.best >= 0) & (answer.best < items)).all() or answer.best.unique().numel() != 10:
+        raise AssertionError("ten different items")
+    return {"forward": answer}
 
 
 def cross_entropy(variant, rows, items):
@@ -158,10 +199,17 @@ def cross_entropy(variant, rows, items):
 
 CASES = {
     "gemm-1024": lambda v: gemm(v, 1024),
+    "gemm-4096": lambda v: gemm(v, 4096),
     "gru-128x50x64": lambda v: gru(v, 128, 50, 64),
+    "gru-512x200x128": lambda v: gru(v, 512, 200, 128),
     "attention-128x50x64": lambda v: attention(v, 128, 50, 64),
+    "attention-biased-128x512x64": lambda v: biased_attention(v, 128, 512, 64),
     "sasrec-step-128x50x64x3417": lambda v: sasrec_step(v, 128, 50, 64, 3417),
+    "sasrec-step-128x200x128x27000": lambda v: sasrec_step(v, 128, 200, 128, 27_000),
     "top10-16x1m": lambda v: top10(v, 16, 1_000_000),
+    "top10-64x10m": lambda v: top10(v, 64, 10_000_000),
+    "request-1x50x64x3417": lambda v: request(v, 50, 64, 3417),
+    "request-1x50x64x1m": lambda v: request(v, 50, 64, 1_000_000),
     "cross-entropy-6400x54542": lambda v: cross_entropy(v, 6400, 54_542),
 }
 
@@ -278,18 +326,17 @@ def about():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--filter", default="", help="only cases whose name contains one of these, by commas")
+    parser.add_argument("--only", metavar="CASE", choices=CASES, help="one case instead of all")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions")
     args = parser.parse_args()
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False  # cuDNN's GRU, too
     variants = [Variant(c, a) for a in (False, True) for c in (False, True)] if CUDA else [Variant(False, False)]
     rows = []
-    for name in CASES:
-        if any(part in name for part in args.filter.split(",")):
-            for variant in variants:
-                print(f"torch: {name}, {variant.name}", file=sys.stderr)
-                rows += case_rows(name, variant, args.quick)
+    for name in [args.only] if args.only else CASES:
+        for variant in variants:
+            print(f"torch: {name}, {variant.name}", file=sys.stderr)
+            rows += case_rows(name, variant, args.quick)
     print(json.dumps({"peer": "PyTorch", "version": torch.__version__, "about": about(), "cases": rows}, indent=1))
 
 

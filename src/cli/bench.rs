@@ -1,5 +1,7 @@
 mod ceilings;
+mod growth;
 mod measure;
+mod request;
 mod steps;
 mod table;
 mod work;
@@ -11,6 +13,8 @@ use desirepath::{Error, Gpu, Result, check};
 use indicatif::ProgressBar;
 use measure::{Repeat, Time};
 use serde::Serialize;
+use std::path::PathBuf;
+use steps::Size;
 use work::{CASES, Case, Cost};
 
 /// Measure what this adapter can do at most, and how close each op and a training step of each preset come to it.
@@ -21,7 +25,8 @@ use work::{CASES, Case, Cost};
   desirepath bench
   desirepath bench --filter gru
   desirepath bench --filter gemm-1024,top10
-  desirepath bench --quick --json")]
+  desirepath bench --quick --json
+  desirepath bench --growth docs     # how time and memory grow with length, items, batch and width, drawn")]
 pub struct Args {
     /// Only cases whose name contains this, or one of these, separated by commas
     #[arg(long, value_name = "TEXT", default_value = "")]
@@ -29,6 +34,13 @@ pub struct Args {
     /// Fewer repetitions, and no case of more than two seconds
     #[arg(long)]
     quick: bool,
+    /// With cases that are work for a GPU, on a software adapter, too (there, without this, only if --filter names one)
+    #[arg(long)]
+    large: bool,
+    /// Instead: how a training step and scoring grow, each size once over 1.5 seconds; draws growth-*.svg and writes
+    /// growth.json into this folder
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["filter", "quick", "large"])]
+    growth: Option<PathBuf>,
 }
 
 #[derive(Debug, Serialize)]
@@ -50,6 +62,9 @@ struct Row {
     variant: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dispatches: Option<u64>,
+    /// Of the buffers of all its dispatches: what they move if each reads or writes its buffers once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bound_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     peak_bytes: Option<u64>,
     /// Most memory in use at once beyond what was held before: outputs, gradients and scratch, not inputs.
@@ -70,16 +85,48 @@ struct Results {
 /// What `--quick` leaves out.
 const QUICK_SECONDS: f64 = 2.0;
 
+/// What is to be measured.
+struct Plan {
+    cases: Vec<&'static Case>,
+    steps: Vec<(&'static str, Size)>,
+    requests: Vec<usize>,
+}
+
+impl Plan {
+    /// Whose name holds a part of the filter; what is work for a GPU has to be asked for where there is none.
+    fn new(args: &Args, software: bool) -> Plan {
+        let parts = || args.filter.split(',').map(str::trim);
+        let wanted = |name: &str, large: bool| match large && software && !args.large {
+            true => parts().any(|part| part == name),
+            false => parts().any(|part| name.contains(part)),
+        };
+        let steps = PRESETS.iter().map(|(name, _)| (*name, steps::USUAL)).chain([("sasrec", steps::LARGE)]);
+        Plan {
+            cases: CASES.iter().filter(|c| wanted(c.name, c.large)).collect(),
+            steps: steps.filter(|(p, size)| wanted(&steps::name(p, *size), *size == steps::LARGE)).collect(),
+            requests: request::ITEMS.into_iter().filter(|n| wanted(&request::name(*n), false)).collect(),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.cases.len() + self.steps.len() + self.requests.len()
+    }
+}
+
 pub fn run(args: &Args, common: &Common) -> Result<()> {
-    let wanted = |name: &str| args.filter.split(',').any(|part| name.contains(part.trim()));
-    let cases: Vec<&Case> = CASES.iter().filter(|c| wanted(c.name)).collect();
-    let presets: Vec<&str> = PRESETS.iter().map(|(name, _)| *name).filter(|p| wanted(&steps::name(p))).collect();
-    if cases.is_empty() && presets.is_empty() {
-        let names: Vec<_> = CASES.iter().map(|c| c.name).collect();
-        return Err(Error::Config(format!("no case contains {:?}; there are: {}", args.filter, names.join(", "))));
+    if let Some(folder) = &args.growth {
+        return growth::run(folder, common);
     }
     let gpu = common.gpu()?;
-    let bar = common.bar(cases.len() + presets.len() + 1, "{bar:24} {pos}/{len} {msg}");
+    let plan = Plan::new(args, gpu.info().software);
+    if plan.len() == 0 {
+        let names: Vec<_> = CASES.iter().map(|c| c.name).collect();
+        let steps: Vec<_> = PRESETS.iter().map(|(name, _)| steps::name(name, steps::USUAL)).collect();
+        let requests = request::ITEMS.map(request::name);
+        let names = [names.join(", "), steps.join(", "), requests.join(", ")].join(", ");
+        return Err(Error::Config(format!("no case contains {:?}; there are: {names}", args.filter)));
+    }
+    let bar = common.bar(plan.len() + 1, "{bar:24} {pos}/{len} {msg}  {elapsed} gone, about {eta} to go");
     bar.set_message("ceilings");
     let ceilings = Ceilings::measure(&gpu)?;
     bar.inc(1);
@@ -97,8 +144,9 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         gpu: gpu.clone(),
         bar,
     };
-    bench.ops(&cases)?;
-    bench.steps(&presets)?;
+    bench.ops(&plan.cases)?;
+    bench.steps(&plan.steps)?;
+    bench.requests(&plan.requests)?;
     bench.bar.finish_and_clear();
     let text = table::text(&bench.results);
     common.print(&bench.results, text)
@@ -178,24 +226,49 @@ impl Bench {
             bound: ceilings.bound(cost.flops, cost.bytes),
             variant: time.kernel,
             dispatches: None,
+            bound_bytes: None,
             peak_bytes: None,
             extra_bytes: 0,
         }
     }
 
-    fn steps(&mut self, presets: &[&str]) -> Result<()> {
-        for preset in presets {
-            let name = steps::name(preset);
+    fn steps(&mut self, steps: &[(&str, Size)]) -> Result<()> {
+        for (preset, size) in steps {
+            let name = steps::name(preset, *size);
             self.bar.set_message(name.clone());
-            let step = steps::measure(&self.gpu, preset, self.repeat())?;
+            let step = steps::measure(&self.gpu, preset, *size, self.repeat())?;
             let cost = Cost { flops: step.flops, bytes: 0.0 };
             let row = self.row(name, "step", step.time.host, &step.time, cost);
             self.results.cases.push(Row {
                 dispatches: Some(step.dispatches),
+                bound_bytes: Some(step.bound_bytes),
                 peak_bytes: Some(step.peak_bytes),
                 extra_bytes: step.extra_bytes,
                 ..row
             });
+            self.gpu.trim()?;
+            self.bar.inc(1);
+        }
+        Ok(())
+    }
+
+    fn requests(&mut self, sizes: &[usize]) -> Result<()> {
+        for items in sizes {
+            let name = request::name(*items);
+            self.bar.set_message(name.clone());
+            let request = request::Request::new(&self.gpu, *items)?;
+            let (dispatches, held) = (self.gpu.dispatches(), self.gpu.memory().live);
+            request.answer()?;
+            let dispatches = self.gpu.dispatches() - dispatches;
+            self.gpu.reset_peak();
+            let mut failed = Ok(());
+            let mut run = || failed = request.answer();
+            let time = measure::time(&self.gpu, self.repeat(), &mut run)?;
+            failed?;
+            let row = self.row(name, "forward", time.host, &time, request.cost());
+            let extra_bytes = self.gpu.memory().peak - held;
+            self.results.cases.push(Row { dispatches: Some(dispatches), extra_bytes, ..row });
+            drop(request);
             self.gpu.trim()?;
             self.bar.inc(1);
         }

@@ -273,6 +273,12 @@ impl Gpu {
         self.recorder().dispatches
     }
 
+    /// Bytes of the buffers that dispatches bound since the device was opened, each buffer once a dispatch: what they
+    /// move if each reads or writes all of its buffers once.
+    pub fn bound_bytes(&self) -> u64 {
+        self.recorder().bound_bytes
+    }
+
     /// Keeps what the driver compiled on disk for the next start, where there is a cache. Also done when the device goes.
     pub fn save_cache(&self) {
         self.recorder().save_cache();

@@ -36,6 +36,8 @@ pub(super) struct Recorder {
     batch: u64,
     in_batch: usize,
     pub dispatches: u64,
+    /// Bytes of the buffers of all dispatches, each counted once a dispatch.
+    pub bound_bytes: u64,
     /// What this batch writes, to be marked if the device refuses the batch.
     written: Vec<Weak<pool::Raw>>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
@@ -61,6 +63,7 @@ impl Recorder {
             batch: 1,
             in_batch: 0,
             dispatches: 0,
+            bound_bytes: 0,
             written: Vec::new(),
             in_flight: VecDeque::new(),
             pipelines: HashMap::new(),
@@ -101,6 +104,7 @@ impl Recorder {
         self.params.resize(offset as usize + SLOT, 0);
         self.in_batch += 1;
         self.dispatches += 1;
+        self.bound_bytes += distinct_bytes(buffers);
         let key = bind_key(&pipeline, buffers, gpu);
         let bind_group = &self.bind_groups[&key];
         let (encoder, pass) = self.open.as_mut().expect("opened above");
@@ -324,6 +328,13 @@ impl Recorder {
             let _ = std::fs::rename(&temporary, path);
         }
     }
+}
+
+/// Bytes of these buffers. One that stands in for others that a variant does not use counts once.
+fn distinct_bytes(buffers: &[&Buffer]) -> u64 {
+    let same = |a: &Buffer, b: &Buffer| a.raw.id == b.raw.id && a.offset == b.offset;
+    let new = |(i, b): &(usize, &&Buffer)| !buffers[..*i].iter().any(|earlier| same(earlier, b));
+    buffers.iter().enumerate().filter(new).map(|(_, b)| b.len).sum()
 }
 
 /// What is bound: whole buffers where that is allowed, so that one bind group serves every length of a size class.

@@ -38,18 +38,29 @@ impl Gpu {
     /// Fails with the first error since the last time, and always where a dispatch that should have written the buffer
     /// did not run, until all of it is written anew.
     pub async fn read(&self, buffer: &Buffer) -> Result<Vec<u8>> {
-        if buffer.len == 0 {
+        Ok(self.read_all(&[buffer]).await?.swap_remove(0))
+    }
+
+    /// [`Gpu::read`] of several buffers, which waits for the device once.
+    pub async fn read_all(&self, buffers: &[&Buffer]) -> Result<Vec<Vec<u8>>> {
+        let filled: Vec<Buffer> = buffers.iter().filter(|b| b.len > 0).map(|b| (*b).clone()).collect();
+        if filled.is_empty() {
             self.sync()?;
-            return Ok(Vec::new());
+            return Ok(vec![Vec::new(); buffers.len()]);
         }
         self.flush(); // what the device refuses now counts, too
-        if let Some(error) = buffer.raw.failure.get() {
+        if let Some(error) = filled.iter().find_map(|b| b.raw.failure.get()) {
             self.inner.fault.take()?;
             return Err(error);
         }
-        let mut bytes = self.read_each(std::slice::from_ref(buffer)).await?;
-        bytes.truncate(buffer.len as usize);
-        Ok(bytes)
+        let bytes = self.read_each(&filled).await?;
+        let mut rest = bytes.as_slice();
+        let mut next = |b: &&Buffer| {
+            let own;
+            (own, rest) = rest.split_at(b.len.next_multiple_of(4) as usize);
+            own[..b.len as usize].to_vec()
+        };
+        Ok(buffers.iter().map(&mut next).collect())
     }
 
     /// Several buffers in one go, one behind the other, each in whole words.

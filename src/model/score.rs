@@ -143,8 +143,7 @@ impl Model {
         let k = k.min(self.catalogue.n_items);
         let bias = self.item_bias.as_ref();
         let (scores, ids) = ops::top_k(&self.gpu, &states, &vectors, bias, Some(&apart), k, 1);
-        let (scores, ids) = (scores.to_vec::<f32>()?, ids.to_vec::<u32>()?);
-        let output = self.output_line()?;
+        let (scores, ids, output) = self.read(&scores, &ids)?;
         // Where the pointer has a share, what comes next has the probability that training gives it.
         let shared = self.repeats.is_some() && !self.catalogue.rated;
         let one = |r: usize, item: u32, score: f32, boost: f32| Recommendation {
@@ -178,12 +177,18 @@ impl Model {
         Ok(Some((0..batch.len).map(mean).collect()))
     }
 
-    /// Weight and offset of the sigmoid output. Without ratings it learned from one random item beside each that came next,
-    /// while there are all others: the odds are so many times smaller (King & Zeng 2001).
-    fn output_line(&self) -> Result<Option<[f32; 2]>> {
-        let Some(Linear { w, b: Some(b) }) = &self.output else { return Ok(None) };
+    /// Scores, ids, and weight and offset of the sigmoid output, all in one read: each wait for a device costs as much as
+    /// many kernels. Without ratings the output learned from one random item beside each that came next, while there are
+    /// all others: the odds are so many times smaller (King & Zeng 2001).
+    fn read(&self, scores: &Tensor, ids: &Tensor) -> Result<(Vec<f32>, Vec<u32>, Option<[f32; 2]>)> {
+        let Some(Linear { w, b: Some(b) }) = &self.output else {
+            let [scores, ids] = Tensor::to_vecs([scores, ids])?;
+            return Ok((scores.of(), ids.of(), None));
+        };
+        let [scores, ids, w, b] = Tensor::to_vecs([scores, ids, w, b])?;
         let others = if self.catalogue.rated { 1 } else { self.catalogue.n_items.max(1) };
-        Ok(Some([w.item()?, b.item()? - (others as f32).ln()]))
+        let line = [w.of::<f32>()[0], b.of::<f32>()[0] - (others as f32).ln()];
+        Ok((scores.of(), ids.of(), Some(line)))
     }
 
     /// The rank of each history's target among all items but the excluded, 1 for the best; ties count against it. 0 where

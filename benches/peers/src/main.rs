@@ -16,10 +16,16 @@ type Run = fn(&mut Bench);
 /// Name, how to run it, and the passes that are timed.
 const CASES: &[(&str, Run, &[&str])] = &[
     ("gemm-1024", |b| ops::gemm(b, 1024), &["forward"]),
+    ("gemm-4096", |b| ops::gemm(b, 4096), &["forward"]),
     ("gru-128x50x64", |b| ops::gru(b, [128, 50, 64]), &["forward", "forward+backward"]),
+    ("gru-512x200x128", |b| ops::gru(b, [512, 200, 128]), &["forward", "forward+backward"]),
     ("attention-128x50x64", |b| ops::attention(b, [128, 50, 64]), &["forward", "forward+backward"]),
     ("sasrec-step-128x50x64x3417", |b| sasrec::step(b, [128, 50, 64, 3417]), &["step"]),
+    ("sasrec-step-128x200x128x27000", |b| sasrec::step(b, [128, 200, 128, 27_000]), &["step"]),
     ("top10-16x1m", |b| ops::top10(b, 16, 1_000_000), &["forward"]),
+    ("top10-64x10m", |b| ops::top10(b, 64, 10_000_000), &["forward"]),
+    ("request-1x50x64x3417", |b| sasrec::request(b, [50, 64, 3417]), &["forward"]),
+    ("request-1x50x64x1m", |b| sasrec::request(b, [50, 64, 1_000_000]), &["forward"]),
     ("cross-entropy-6400x54542", |b| ops::cross_entropy(b, 6400, 54_542), &["forward+backward"]),
 ];
 
@@ -29,11 +35,11 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let value_of = |name: &str| args.iter().position(|a| a == name).and_then(|at| args.get(at + 1).cloned());
     let quick = args.iter().any(|a| a == "--quick");
-    if let Some(name) = value_of("--only") {
+    if let Some(name) = value_of("--inside") {
         return one(&name, quick);
     }
-    let filter = value_of("--filter").unwrap_or_default();
-    let wanted = |name: &str| filter.split(',').any(|part| name.contains(part));
+    let only = value_of("--only");
+    let wanted = |name: &str| only.as_ref().is_none_or(|only| only == name);
     let mut rows = Vec::new();
     let mut about = Value::Null;
     for (name, _, passes) in CASES.iter().filter(|(name, ..)| wanted(name)) {
@@ -72,7 +78,7 @@ fn one(name: &str, quick: bool) {
 fn child(name: &str, quick: bool) -> Value {
     let program = std::env::current_exe().expect("this program has a path");
     let mut command = Command::new(program);
-    command.args(["--only", name]).args(quick.then_some("--quick"));
+    command.args(["--inside", name]).args(quick.then_some("--quick"));
     let output = match command.output() {
         Ok(output) => output,
         Err(error) => return json!({"error": error.to_string()}),

@@ -1,4 +1,4 @@
-//! One training step of SASRec as the preset `sasrec` has it: tied item table with a bias, pre-norm blocks with GELU
+//! One training step of SASRec, and one request to it, as the preset `sasrec` has it: tied item table with a bias, pre-norm blocks with GELU
 //! and an inner width of four times the outer, dropout 0.2, full cross-entropy, clipping and AdamW.
 
 use crate::measure::{Bench, bits, numbers};
@@ -42,17 +42,20 @@ impl SasRec {
         }
     }
 
-    /// Logits `[batch * len, items]`.
-    fn forward(&self, ids: Tensor<2, Int>, positions: Tensor<2, Int>, mask: Tensor<3, Bool>) -> Tensor<2> {
-        let [batch, len] = ids.dims();
+    /// States `[batch, len, dim]`.
+    fn states(&self, ids: Tensor<2, Int>, positions: Tensor<2, Int>, mask: Tensor<3, Bool>) -> Tensor<3> {
         let x = self.items.forward(ids);
         let dim = x.dims()[2];
         let x = x * (dim as f64).sqrt() + self.positions.forward(positions);
         let x = self.dropout.forward(x);
         let x = self.blocks.forward(TransformerEncoderInput::new(x).mask_attn(mask));
-        let x = self.norm.forward(x).reshape([batch * len, dim]);
+        self.norm.forward(x)
+    }
+
+    /// Logits `[rows, items]` of states `[rows, dim]`.
+    fn logits(&self, x: Tensor<2>) -> Tensor<2> {
         let table = self.items.weight.val();
-        let rows = table.dims()[0];
+        let [rows, dim] = table.dims();
         x.matmul(table.slice([1..rows, 0..dim]).transpose()) + self.bias.val().unsqueeze()
     }
 }
@@ -75,7 +78,8 @@ pub fn step(bench: &mut Bench, [batch, len, dim, items]: [usize; 4]) {
         // The batch comes from the host, as in training.
         let inputs = Tensor::from_data(TensorData::new(inputs.clone(), [batch, len]), &device);
         let targets = Tensor::from_data(TensorData::new(targets.clone(), [batch * len]), &device);
-        let loss = criterion.forward(before.forward(inputs, positions.clone(), mask.clone()), targets);
+        let states = before.states(inputs, positions.clone(), mask.clone()).reshape([batch * len, dim]);
+        let loss = criterion.forward(before.logits(states), targets);
         let grads = GradientsParams::from_grads(loss.backward(), &before);
         let after = optimizer.step(2e-3, before, grads);
         let value = after.bias.val().without_autodiff().slice([0..1]);
@@ -93,5 +97,29 @@ pub fn step(bench: &mut Bench, [batch, len, dim, items]: [usize; 4]) {
     bench.time("step", &mut || {
         let (value, loss) = step();
         (value, Box::new(loss))
+    });
+}
+
+/// One history in, the ten best of all items out, on the host.
+pub fn request(bench: &mut Bench, [len, dim, items]: [usize; 3]) {
+    let device = bench.device.clone();
+    let model = SasRec::new(&device, [len, dim, items]);
+    let mut state = 1;
+    let ids: Vec<i32> = (0..len).map(|_| (1 + bits(&mut state) as usize % items) as i32).collect();
+    let mask = generate_autoregressive_mask(1, len, &device);
+    let positions = Tensor::<1, Int>::arange(0..len as i64, &device).unsqueeze::<2>();
+    let answer = || {
+        let ids = Tensor::from_data(TensorData::new(ids.clone(), [1, len]), &device);
+        let states = model.states(ids, positions.clone(), mask.clone());
+        let last = states.slice([0..1, len - 1..len, 0..dim]).reshape([1, dim]);
+        model.logits(last).topk_with_indices(10, 1)
+    };
+    let best: Vec<i32> = answer().1.into_data().convert::<i32>().try_to_vec().expect("ids");
+    let distinct: std::collections::HashSet<_> = best.iter().collect();
+    assert!(distinct.len() == 10 && best.iter().all(|id| (0..items as i32).contains(id)), "ten different items");
+    bench.time("forward", &mut || {
+        let (scores, ids) = answer();
+        let ids = ids.into_data(); // the answer is on the host
+        (scores.slice([0..1, 0..1]).reshape([1]), Box::new(ids))
     });
 }

@@ -28,10 +28,24 @@ pub fn text(results: &Results) -> String {
     }
     let steps = || results.cases.iter().filter(|r| r.pass == "step");
     if steps().next().is_some() {
-        text += "\nper training step: dispatches, and most memory in use at once\n";
+        let _ = writeln!(
+            text,
+            "\nper training step: dispatches, bytes of their buffers (moved, if each is read or written once), most memory\n\
+             in use at once; and what lies between the kernels: recording, submitting, reading the loss\n\n\
+             {:<34} {:>10} {:>12} {:>12} {:>12}",
+            "case", "dispatches", "MiB bound", "MiB at most", "ms between"
+        );
         for row in steps() {
-            let (n, bytes) = (row.dispatches.unwrap_or(0), row.peak_bytes.unwrap_or(0));
-            let _ = writeln!(text, "{:<34} {n:>6} {:>8.1} MiB", row.case, bytes as f64 / f64::from(1 << 20));
+            let mib = |bytes: Option<u64>| bytes.unwrap_or(0) as f64 / f64::from(1 << 20);
+            let between = row.device_ms.map_or_else(|| "-".into(), |ms| format!("{:.1}", row.host_ms - ms));
+            let _ = writeln!(
+                text,
+                "{:<34} {:>10} {:>12.1} {:>12.1} {between:>12}",
+                row.case,
+                row.dispatches.unwrap_or(0),
+                mib(row.bound_bytes),
+                mib(row.peak_bytes)
+            );
         }
     }
     if !results.skipped.is_empty() {

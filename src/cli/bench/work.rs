@@ -57,10 +57,16 @@ pub struct Case {
     pub op: &'static str,
     pub name: &'static str,
     pub make: fn(&Gpu) -> Work,
+    /// Work for a GPU: seconds to minutes on a CPU.
+    pub large: bool,
 }
 
 const fn case(op: &'static str, name: &'static str, make: fn(&Gpu) -> Work) -> Case {
-    Case { op, name, make }
+    Case { op, name, make, large: false }
+}
+
+const fn large(op: &'static str, name: &'static str, make: fn(&Gpu) -> Work) -> Case {
+    Case { op, name, make, large: true }
 }
 
 pub const CASES: &[Case] = &[
@@ -86,15 +92,19 @@ pub const CASES: &[Case] = &[
     case("layer_norm", "layer-norm-16384x256", |g| layer_norm(g, 16_384, 256)),
     case("matmul", "gemm-128", |g| matmul(g, 128)),
     case("matmul", "gemm-1024", |g| matmul(g, 1024)),
+    large("matmul", "gemm-4096", |g| matmul(g, 4096)),
     case("linear", "linear-6400x64x64", |g| linear(g, [6400, 64, 64])),
     case("linear", "linear-6400x64x256", |g| linear(g, [6400, 64, 256])),
     case("gru", "gru-16x20x64", |g| gru(g, [16, 20, 64])),
     case("gru", "gru-128x50x64", |g| gru(g, [128, 50, 64])),
+    large("gru", "gru-512x200x128", |g| gru(g, [512, 200, 128])),
     case("gru_step", "gru-step-1x64", |g| gru_step(g, 1, 64)),
     case("gru_step", "gru-step-128x64", |g| gru_step(g, 128, 64)),
     case("attention", "attention-128x50x64", |g| attention(g, [128, 50, 1, 64], false)),
     case("attention", "attention-biased-128x50x64", |g| attention(g, [128, 50, 1, 64], true)),
     case("attention", "attention-16x512x64", |g| attention(g, [16, 512, 1, 64], false)),
+    case("attention", "attention-biased-16x512x64", |g| attention(g, [16, 512, 1, 64], true)),
+    large("attention", "attention-biased-128x512x64", |g| attention(g, [128, 512, 1, 64], true)),
     case("attention_weights", "attention-weights-1x50x64", |g| attention_weights(g, [1, 50, 64])),
     case("attention_weights", "attention-weights-128x50x64", |g| attention_weights(g, [128, 50, 64])),
     case("attention_pool", "attention-pool-16x20x64", |g| attention_pool(g, [16, 20, 64])),
@@ -111,6 +121,7 @@ pub const CASES: &[Case] = &[
     case("cross_entropy", "cross-entropy-6400x54542", |g| cross_entropy(g, 6400, 54_542)),
     case("top_k", "top10-1x54542", |g| top_k(g, 1, 54_542)),
     case("top_k", "top10-16x1m", |g| top_k(g, 16, 1_000_000)),
+    large("top_k", "top10-64x10m", |g| top_k(g, 64, 10_000_000)),
     case("rank_of", "rank-of-128x3417", |g| rank_of(g, 128, 3417)),
     case("rank_of", "rank-of-128x54542", |g| rank_of(g, 128, 54_542)),
     case("clip_grad_norm", "clip-grad-norm-64k", |g| clip_grad_norm(g, 1 << 16)),
@@ -120,7 +131,7 @@ pub const CASES: &[Case] = &[
 ];
 
 /// Uniform in `[-1, 1)`, as something to learn.
-fn random(gpu: &Gpu, shape: &[usize]) -> Tensor {
+pub fn random(gpu: &Gpu, shape: &[usize]) -> Tensor {
     let n: usize = shape.iter().product();
     let mut rng = Rng::new(n as u64);
     let mut data = Vec::with_capacity(n + 1);
