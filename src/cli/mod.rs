@@ -4,6 +4,7 @@ pub mod bench;
 pub mod demo;
 pub mod doctor;
 pub mod evaluate;
+pub mod experiment;
 pub mod prepare;
 pub mod recommend;
 pub mod train;

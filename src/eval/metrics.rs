@@ -177,21 +177,44 @@ pub struct Paired {
 pub fn paired(measure: Measure, a: &[u32], b: &[u32], seed: u64) -> Paired {
     assert_eq!(a.len(), b.len(), "paired: both rankings must be of the same cases");
     assert!(!a.is_empty(), "paired: no cases");
-    let differences: Vec<f64> = a.iter().zip(b).map(|(&a, &b)| measure.of(a) - measure.of(b)).collect();
-    let n = differences.len();
+    let values = |ranks: &[u32]| -> Vec<f64> { ranks.iter().map(|&rank| measure.of(rank)).collect() };
+    paired_values(&values(a), &values(b), seed)
+}
+
+/// The same on what each case is worth: its mean over several seeds, say.
+///
+/// # Panics
+/// If the lengths differ or there are no cases.
+pub fn paired_values(a: &[f64], b: &[f64], seed: u64) -> Paired {
+    assert_eq!(a.len(), b.len(), "paired_values: both must be of the same cases");
+    assert!(!a.is_empty(), "paired_values: no cases");
+    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let means = (0..RESAMPLES)
-        .map(|_| (0..n).map(|_| differences[rng.random_range(0..n as u32) as usize]).sum::<f64>() / n as f64)
-        .collect();
+    let ci95 = percentile_interval(resampled_means(&differences, &mut rng));
     // Cases without a difference stay as they are under any flip.
     let unequal: Vec<f64> = differences.iter().copied().filter(|&d| d != 0.0).collect();
     let observed = unequal.iter().sum::<f64>().abs();
     let as_far = (0..FLIPS).filter(|_| flipped_sum(&unequal, &mut rng).abs() >= observed - 1e-9).count();
     Paired {
-        difference: differences.iter().sum::<f64>() / n as f64,
-        ci95: percentile_interval(means),
+        difference: differences.iter().sum::<f64>() / differences.len() as f64,
+        ci95,
         p: (as_far + 1) as f64 / (FLIPS + 1) as f64,
     }
+}
+
+/// 95 % percentile bootstrap interval of the mean of `values`.
+///
+/// # Panics
+/// If there are none.
+pub fn bootstrap(values: &[f64], seed: u64) -> [f64; 2] {
+    assert!(!values.is_empty(), "bootstrap: no values");
+    percentile_interval(resampled_means(values, &mut ChaCha8Rng::seed_from_u64(seed)))
+}
+
+fn resampled_means(values: &[f64], rng: &mut ChaCha8Rng) -> Vec<f64> {
+    let n = values.len();
+    let mut mean = || (0..n).map(|_| values[rng.random_range(0..n as u32) as usize]).sum::<f64>() / n as f64;
+    (0..RESAMPLES).map(|_| mean()).collect()
 }
 
 fn flipped_sum(values: &[f64], rng: &mut ChaCha8Rng) -> f64 {

@@ -285,7 +285,7 @@ fn read_tensors<'a>(path: &Path, names: impl Iterator<Item = (&'a str, &'a [usiz
 }
 
 /// Tells datasets apart by all that a model takes from them: the same events with other categories are another dataset.
-fn fingerprint(dataset: &Dataset) -> String {
+pub fn fingerprint(dataset: &Dataset) -> String {
     let mut hash = 0xcbf2_9ce4_8422_2325u64; // FNV-1a
     let mut add = |v: u64| hash = (hash ^ v).wrapping_mul(0x100_0000_01b3);
     dataset.offsets.iter().for_each(|v| add(*v as u64));

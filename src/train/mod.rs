@@ -6,7 +6,7 @@ mod options;
 mod sampler;
 
 pub use catalogue::{catalogue_of, item_ids, user_id};
-pub use checkpoint::{Checkpoint, FORMAT};
+pub use checkpoint::{Checkpoint, FORMAT, fingerprint};
 pub use options::{TrainOptions, set};
 pub use sampler::{
     Judging, Stretch, Windows, epoch_batches, history, known_user, request_of, stretches, training_batch,
