@@ -23,6 +23,7 @@ enum Command {
     Evaluate(cli::evaluate::Args),
     Recommend(cli::recommend::Args),
     Experiment(cli::experiment::Args),
+    Tune(cli::tune::Args),
     Bench(cli::bench::Args),
     Doctor(cli::doctor::Args),
 }
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         Command::Evaluate(a) => cli::evaluate::run(a, common),
         Command::Recommend(a) => cli::recommend::run(a, common),
         Command::Experiment(a) => cli::experiment::run(a, common),
+        Command::Tune(a) => cli::tune::run(a, common),
         Command::Bench(a) => cli::bench::run(a, common),
         Command::Doctor(a) => cli::doctor::run(a, common),
     };

@@ -8,6 +8,7 @@ pub mod experiment;
 pub mod prepare;
 pub mod recommend;
 pub mod train;
+pub mod tune;
 
 use desirepath::data::{Dataset, time};
 use desirepath::eval::Seen;
@@ -97,6 +98,14 @@ pub fn revisit_share(dataset: &Dataset) -> f64 {
         }
     }
     repeats as f64 / dataset.n_events().max(1) as f64
+}
+
+/// Writes beside the old file, then in its place: a kill leaves one or the other.
+pub fn write_in_place(path: &Path, text: &str) -> Result<()> {
+    let temporary = path.with_extension("new");
+    let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    let written = folder.and_then(|()| std::fs::write(&temporary, text));
+    written.and_then(|()| std::fs::rename(&temporary, path)).map_err(|e| Error::file(path, &e))
 }
 
 /// The date in UTC, `YYYY-MM-DD`.

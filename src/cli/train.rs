@@ -184,10 +184,14 @@ fn read_config(text: &str, choose: bool, config: &mut Config, options: &mut Trai
 
 /// Trains to the end under a bar with loss, metric, speed and ETA.
 pub fn train_with_bar(trainer: &mut Trainer, out: Option<&std::path::Path>, common: &Common) -> Result<()> {
+    trainer.run(out, &mut *bar_of(common))
+}
+
+/// What shows a training's progress.
+pub fn bar_of(common: &Common) -> Box<dyn FnMut(Progress)> {
     let bar = common.bar(0, "{prefix} {bar:24} {pos}/{len} steps, {msg}, {elapsed} gone, {eta} to go");
-    let metric = std::cell::RefCell::new(String::new());
-    let mut steps = 0;
-    trainer.run(out, &mut |progress| match progress {
+    let (mut metric, mut steps, quiet) = (String::new(), 0, common.json);
+    Box::new(move |progress| match progress {
         Progress::Start { epochs, steps_per_epoch, state } => {
             steps = steps_per_epoch;
             bar.set_length((epochs * steps_per_epoch) as u64);
@@ -197,11 +201,11 @@ pub fn train_with_bar(trainer: &mut Trainer, out: Option<&std::path::Path>, comm
         Progress::Step { epoch, step_in_epoch, loss, events_per_s } => {
             bar.set_position((epoch * steps + step_in_epoch) as u64);
             bar.set_prefix(format!("epoch {}", epoch + 1));
-            bar.set_message(format!("loss {loss:.4}{}, {events_per_s:.0} events/s", metric.borrow()));
+            bar.set_message(format!("loss {loss:.4}{metric}, {events_per_s:.0} events/s"));
         }
         Progress::Epoch(record) => {
             if let (Some(hr), Some(ndcg)) = (record.hr10, record.ndcg10) {
-                *metric.borrow_mut() = format!(", valid ndcg@10 {ndcg:.4}");
+                metric = format!(", valid ndcg@10 {ndcg:.4}");
                 let (epoch, loss) = (record.epoch, record.loss);
                 let line = format!("epoch {epoch:>3}  loss {loss:.4}  valid hr@10 {hr:.4}  ndcg@10 {ndcg:.4}");
                 match bar.is_hidden() {
@@ -212,7 +216,7 @@ pub fn train_with_bar(trainer: &mut Trainer, out: Option<&std::path::Path>, comm
         }
         Progress::Stopped { early } => {
             bar.finish_and_clear();
-            if early && !common.json {
+            if early && !quiet {
                 eprintln!("stopped early: validation no longer improves");
             }
         }

@@ -137,12 +137,18 @@ impl<'a> Trainer<'a> {
     /// Trains to the end, keeping the checkpoint in `out` (where given) current. The model then has its best weights.
     /// A trained model that is there already is replaced when the first epoch has ended.
     pub fn run(&mut self, out: Option<&Path>, watch: &mut dyn FnMut(Progress)) -> Result<()> {
+        self.run_to(usize::MAX, out, watch)
+    }
+
+    /// [`Trainer::run`] up to the end of `epoch`, to go on later or not at all. The schedule of the learning rate stays
+    /// that of a whole training.
+    pub fn run_to(&mut self, epoch: usize, out: Option<&Path>, watch: &mut dyn FnMut(Progress)) -> Result<()> {
         let steps_per_epoch = self.stretches.len().div_ceil(self.options.batch);
         if let Some(out) = out.filter(|_| self.state == State::default()) {
             self.save(out)?; // from now on a kill can be resumed from, and a full disk shows before the work
         }
         watch(Progress::Start { epochs: self.options.epochs, steps_per_epoch, state: &self.state });
-        while !self.state.finished {
+        while !self.state.finished && self.state.epoch < epoch {
             self.epoch(steps_per_epoch, out, watch)?;
             if let Some(record) = self.state.history.last() {
                 watch(Progress::Epoch(record));
@@ -150,6 +156,9 @@ impl<'a> Trainer<'a> {
             if let Some(out) = out {
                 self.save(out)?;
             }
+        }
+        if !self.state.finished {
+            return Ok(());
         }
         watch(Progress::Stopped { early: self.state.epoch < self.options.epochs });
         if let Some(best) = &self.best {

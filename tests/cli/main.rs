@@ -1,6 +1,7 @@
 //! The program as a user runs it: every command, its JSON, its exit codes, and what it does about a bad world.
 #![cfg(feature = "cli")]
 
+mod experiment;
 mod files;
 mod kill;
 mod safe;

@@ -1,6 +1,7 @@
 //! What a training gave, and the table over all of them.
 
 use super::plan::{Plan, Source};
+use crate::cli::write_in_place;
 use desirepath::data::Dataset;
 use desirepath::eval::baselines::Baselines;
 use desirepath::eval::metrics::{Measure, Metrics, Paired, bootstrap, paired_values};
@@ -52,7 +53,7 @@ impl Measured {
     }
 
     pub fn write(&self, folder: &Path) -> Result<()> {
-        write(&folder.join(RESULT), &json(self)?)
+        write_in_place(&folder.join(RESULT), &json(self)?)
     }
 
     /// # Errors
@@ -67,18 +68,6 @@ impl Measured {
             false => Err(Error::format(folder, format!("made from other data; {mend}"))),
         }
     }
-}
-
-/// Beside the old file, then in its place: a kill leaves one or the other.
-fn write(path: &Path, text: &str) -> Result<()> {
-    let temporary = path.with_extension("new");
-    let written = match path.parent() {
-        Some(folder) => std::fs::create_dir_all(folder),
-        None => Ok(()),
-    };
-    let written =
-        written.and_then(|()| std::fs::write(&temporary, text)).and_then(|()| std::fs::rename(&temporary, path));
-    written.map_err(|e| Error::file(path, &e))
 }
 
 fn json(value: &impl Serialize) -> Result<String> {
@@ -165,8 +154,8 @@ impl Report {
     }
 
     pub fn write(&self, out: &Path) -> Result<()> {
-        write(&out.join("report.json"), &json(self)?)?;
-        write(&out.join("report.md"), &self.markdown())
+        write_in_place(&out.join("report.json"), &json(self)?)?;
+        write_in_place(&out.join("report.md"), &self.markdown())
     }
 
     pub fn markdown(&self) -> String {
