@@ -1,5 +1,5 @@
 # `make demo` and `make test` are all that a visitor needs; both set up what is missing.
-.PHONY: demo test check setup bench peers
+.PHONY: demo test check setup bench peers experiments reproduce
 
 OUT ?= .out/demo
 
@@ -36,3 +36,22 @@ peers: setup
 	cargo build --release --features cli
 	cargo build --release --locked $(BURN) --manifest-path benches/peers/Cargo.toml --target-dir benches/peers/target
 	$(PYTHON) benches/peers/compare.py --note "$(NOTE)" $(PEERS)
+
+# A small experiment on a generated city: two seeds of three models in a few minutes.
+experiments: setup
+	cargo run --release --features cli -- experiment experiments/smoke.toml --seeds 2
+
+# One published row from nothing: `make reproduce DATA=ml-1m PRESET=sasrec LOGS=folder/with/the/logs`; docs/datasets.md says
+# where the logs come from. PRESET is the name of a run in experiments/$(DATA).toml; SEEDS has three by default.
+DATA ?= ml-100k
+PRESET ?= desirepath
+SEEDS ?= 3
+LOGS ?= ../shared/data
+LOG-ml-100k = ml-100k.inter
+LOG-ml-1m = ml-1m.inter --min-user 5 --min-item 5
+LOG-beauty = beauty.csv.gz
+LOG-nyc = nyc-checkins.csv.gz
+
+reproduce: setup
+	test -d .data/$(DATA) || cargo run --release --features cli -- prepare $(LOGS)/$(LOG-$(DATA)) --out .data/$(DATA)
+	cargo run --release --features cli -- experiment experiments/$(DATA).toml --only "$(PRESET)" --seeds $(SEEDS)

@@ -21,6 +21,7 @@ use std::time::Instant;
 #[command(after_help = "Examples:
   desirepath experiment experiments/smoke.toml
   desirepath experiment experiments/ml-100k.toml --seeds 5 --out .out/ml-100k-stages
+  desirepath experiment experiments/ml-1m.toml --only sasrec
 
 A file:
   data = \".data/ml-100k\"        # a folder that `prepare` wrote; or a table [city] with users, places, seed
@@ -39,6 +40,9 @@ pub struct Args {
     /// Seeds 1, 2, … of each run
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
     seeds: u64,
+    /// Only this run of the file (its name; may be given several times)
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
     /// Folder for models, results and the table [default: .out/experiments/NAME-OF-THE-FILE]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -55,6 +59,7 @@ struct Bench<'a> {
 
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let plan = Plan::read(&args.file)?;
+    let chosen = plan.chosen(&args.only)?;
     let stem = args.file.file_stem().unwrap_or_default();
     let out = args.out.clone().unwrap_or_else(|| Path::new(".out/experiments").join(stem));
     let dataset = plan.dataset()?;
@@ -66,14 +71,14 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let seen = SeenArg::Auto.resolve(&dataset);
     let bench = Bench { gpu: &gpu, dataset: &dataset, cases, seen, out };
     bench.check(&plan)?;
-    let total = plan.runs.len() as u64 * args.seeds;
+    let total = chosen.len() as u64 * args.seeds;
     let mut measured: Vec<Vec<Measured>> = plan.runs.iter().map(|_| Vec::new()).collect();
     // Seed by seed: a table of all runs is there early, and grows surer.
     for seed in 1..=args.seeds {
-        for (i, run) in plan.runs.iter().enumerate() {
-            let name = &run.name;
-            let at = (seed - 1) * plan.runs.len() as u64 + i as u64 + 1;
-            eprintln!("{at} of {total}: {name}, seed {seed}");
+        for (nth, i) in chosen.iter().copied().enumerate() {
+            let run = &plan.runs[i];
+            let at = (seed - 1) * chosen.len() as u64 + nth as u64 + 1;
+            eprintln!("{at} of {total}: {}, seed {seed}", run.name);
             measured[i].push(bench.measure(run, seed, common)?);
             bench.report(&plan, &measured, args)?;
         }
@@ -165,7 +170,8 @@ impl Bench<'_> {
     }
 
     fn report(&self, plan: &Plan, measured: &[Vec<Measured>], args: &Args) -> Result<Report> {
-        let command = format!("desirepath experiment {} --seeds {}", args.file.display(), args.seeds);
+        let only: String = args.only.iter().map(|name| format!(" --only {name:?}")).collect();
+        let command = format!("desirepath experiment {} --seeds {}{only}", args.file.display(), args.seeds);
         let report = Report::new(plan, measured, self.dataset, &self.cases, self.seen, command);
         report.write(&self.out)?;
         Ok(report)

@@ -103,6 +103,16 @@ impl Plan {
         Ok(Plan { source, baseline, runs })
     }
 
+    /// The runs of these names, all where none is given, in the order of the file.
+    pub fn chosen(&self, names: &[String]) -> Result<Vec<usize>> {
+        if let Some(unknown) = names.iter().find(|name| self.runs.iter().all(|r| r.name != **name)) {
+            let there: Vec<_> = self.runs.iter().map(|r| r.name.as_str()).collect();
+            return Err(Error::Config(format!("no run {unknown:?}; there are: {}", there.join(", "))));
+        }
+        let wanted = |i: &usize| names.is_empty() || names.contains(&self.runs[*i].name);
+        Ok((0..self.runs.len()).filter(wanted).collect())
+    }
+
     pub fn dataset(&self) -> Result<Dataset> {
         match &self.source {
             Source::Folder(folder) => Dataset::load(folder),
