@@ -78,6 +78,7 @@ fn an_experiment_never_mixes_settings() {
     go(&file, &out, "1").fails(1, "no setting \"grue\"");
     go(&place().path("nowhere.toml"), &out, "1").fails(1, "no such file");
     go(&file, &out, "0").fails(2, "0 is not in 1..");
+    experiment("mixed", "gru = true");
     run(&["experiment", text(&file), "--only", "fancy"]).fails(2, "there are: plain, Whole model");
 }
 

@@ -74,7 +74,7 @@ impl Run {
 impl Plan {
     pub fn read(path: &Path) -> Result<Plan> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::file(path, &e))?;
-        Plan::parse(&text).map_err(|e| Error::format(path, e.to_string()))
+        Plan::parse(&text).map_err(|e| Error::format(path, message(e)))
     }
 
     fn parse(text: &str) -> Result<Plan> {
@@ -121,6 +121,14 @@ impl Plan {
     }
 }
 
+/// What is wrong, without the kind of error, which the outer one says.
+fn message(error: Error) -> String {
+    match error {
+        Error::Config(message) => message,
+        other => other.to_string(),
+    }
+}
+
 fn city(table: &CityTable) -> Result<CityOptions> {
     let usual = CityOptions::default();
     let options = CityOptions {
@@ -136,7 +144,7 @@ fn city(table: &CityTable) -> Result<CityOptions> {
 }
 
 fn run(table: &RunTable, all: &BTreeMap<String, toml::Value>) -> Result<Run> {
-    let named = |e: Error| Error::Config(format!("run {:?}: {e}", table.name));
+    let named = |e: Error| Error::Config(format!("run {:?}: {}", table.name, message(e)));
     let preset = table.preset.as_deref().unwrap_or("desirepath");
     let mut config = Config::preset(preset).map_err(named)?;
     let mut options = TrainOptions::default();
