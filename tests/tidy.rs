@@ -144,7 +144,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("clap::", &["src/cli/", "src/main.rs"]),
     ("indicatif::", &["src/cli/"]),
     ("println!", &["src/cli/", "src/main.rs"]),
-    ("std::fs", &["src/gpu/record.rs", "src/data/", "src/train/", "src/cli/"]),
+    ("std::fs", &["src/gpu/record.rs", "src/gpu/autotune.rs", "src/data/", "src/train/", "src/cli/"]),
 ];
 
 /// Modules that a text names after `crate::`, alone or in braces; what the root exports counts for its module.

@@ -34,25 +34,29 @@ fn b_row(at: u32, step: u32, last: u32) -> vec4<f32> {
     return vec4(b1[i.x], b1[i.y], b1[i.z], b1[i.w]);
 }
 
-// Columns: four rows of the tile; components: four steps of k. Steps behind k are zero.
-fn load_a(row: vec4<u32>, k: u32) -> mat4x4<f32> {
-    var t: mat4x4<f32>;
-    if (LAYOUT == 2u) {
-        let at = min(vec4(k) + vec4(0u, 1u, 2u, 3u), vec4(params.k - 1u)) * params.m;
-        let last = params.m - 1u;
-        t = transpose(mat4x4(a_row(at.x, row.x, last), a_row(at.y, row.x, last), a_row(at.z, row.x, last),
-            a_row(at.w, row.x, last)));
-    } else {
-        let last = params.k - 1u;
-        t = mat4x4(a_row(row.x, k, last), a_row(row.y, k, last), a_row(row.z, k, last), a_row(row.w, k, last));
-    }
+// Steps behind k are zero.
+fn there(v: vec4<f32>, k: u32) -> vec4<f32> {
     if (K_TAIL == 1u) {
-        let there = vec4(k) + vec4(0u, 1u, 2u, 3u) < vec4(params.k);
-        let none = vec4(0.0);
-        t = mat4x4(select(none, t[0], there), select(none, t[1], there), select(none, t[2], there),
-            select(none, t[3], there));
+        return select(vec4(0.0), v, vec4(k) + vec4(0u, 1u, 2u, 3u) < vec4(params.k));
     }
-    return t;
+    return v;
+}
+
+// Four steps of k of one row of the tile; not in layout 2.
+fn one_a(row: u32, k: u32) -> vec4<f32> {
+    return there(a_row(row, k, params.k - 1u), k);
+}
+
+// Columns: four rows of the tile; components: four steps of k.
+fn load_a(row: vec4<u32>, k: u32) -> mat4x4<f32> {
+    if (LAYOUT != 2u) {
+        return mat4x4(one_a(row.x, k), one_a(row.y, k), one_a(row.z, k), one_a(row.w, k));
+    }
+    let at = min(vec4(k) + vec4(0u, 1u, 2u, 3u), vec4(params.k - 1u)) * params.m;
+    let last = params.m - 1u;
+    let t = transpose(mat4x4(a_row(at.x, row.x, last), a_row(at.y, row.x, last), a_row(at.z, row.x, last),
+        a_row(at.w, row.x, last)));
+    return mat4x4(there(t[0], k), there(t[1], k), there(t[2], k), there(t[3], k));
 }
 
 // Columns: four steps of k; components: four columns of the tile.

@@ -1,7 +1,7 @@
 use super::Common;
 use desirepath::check::{self, Report};
 use desirepath::gpu::{AdapterInfo, adapters};
-use desirepath::{Error, Result};
+use desirepath::{Error, Gpu, Result, ops};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -33,6 +33,12 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let gpu = common.gpu()?;
     let info = gpu.info().clone();
     text += &facts(&info);
+    let mixed = ops::mixed::state(&gpu);
+    let _ = writeln!(
+        text,
+        "  mixed precision {}",
+        mixed.as_ref().map_or_else(|why| format!("off: {why}"), |()| "on".into())
+    );
     let bar = common.bar(check::ALL.len(), "checking {bar:24} {pos}/{len} {msg}");
     let mut reports = Vec::new();
     for (name, run) in check::ALL {
@@ -47,16 +53,40 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         let _ = writeln!(text, "  {report}");
     }
     let _ = writeln!(text, "\n{} comparisons on {info}, {wrong} wrong", reports.len());
+    text += &choices(&gpu);
     for line in advice(&info) {
         let _ = writeln!(text, "advice: {line}");
     }
     let checks: Vec<Value> = reports.iter().map(report_json).collect();
-    let value = json!({ "adapters": listed, "adapter": describe(&info), "checks": checks, "wrong": wrong, "advice": advice(&info) });
+    let value = json!({ "adapters": listed, "adapter": describe(&info), "checks": checks, "wrong": wrong, "advice": advice(&info),
+        "mixed_precision": mixed.as_ref().map_or_else(|why| why.as_str(), |()| "on"), "choices": choices_json(&gpu) });
     common.print(&value, text)?;
     match wrong {
         0 => Ok(()),
         _ => Err(Error::Gpu(format!("{wrong} ops are wrong on {info}: update its driver, or choose another adapter"))),
     }
+}
+
+/// What the races between kernels have come to on this adapter.
+fn choices(gpu: &Gpu) -> String {
+    let (list, file) = gpu.choices();
+    let kept = file.map_or_else(|| "nowhere".into(), |f| f.display().to_string());
+    let mut text = match gpu.autotunes() {
+        true => format!("\nfastest kernels so far, kept in {kept}:\n"),
+        false => String::from("\nkernels are chosen by size alone: autotune is off\n"),
+    };
+    if gpu.autotunes() && list.is_empty() {
+        text += "  none yet: where only one kernel suits an adapter or a size, there is no race\n";
+    }
+    for (key, choice) in list {
+        let _ = writeln!(text, "  {key}: {} ({})", choice.name, choice.notes);
+    }
+    text
+}
+
+fn choices_json(gpu: &Gpu) -> Value {
+    let one = |(key, c): (String, desirepath::gpu::Choice)| json!({ "key": key, "kernel": c.name, "notes": c.notes });
+    gpu.choices().0.into_iter().map(one).collect()
 }
 
 fn describe(a: &AdapterInfo) -> Value {

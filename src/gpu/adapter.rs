@@ -26,6 +26,13 @@ pub struct Options {
     pub max_binding: Option<u64>,
     /// Where the driver's pipeline cache is kept; `None` keeps none. `DESIREPATH_CACHE`, by default the user's cache folder.
     pub cache: Option<PathBuf>,
+    /// Let kernels that give the same bits race for a short while where an op first meets a size, and keep the outcome in
+    /// `cache`. Off in `Default`; on in [`Options::from_env`] unless `DESIREPATH_AUTOTUNE=0`, and off where a variable
+    /// above asks for limits or variants that are not the adapter's own.
+    pub autotune: bool,
+    /// Multiply matrices of f16, with sums in f32, where the adapter has units for it and they pass a test at the start:
+    /// see [`mixed`](crate::ops::mixed). `DESIREPATH_PRECISION=mixed`.
+    pub mixed_precision: bool,
     /// See [`Patch`].
     pub patch: Option<Patch>,
 }
@@ -36,11 +43,15 @@ impl Options {
         let home = || {
             var("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| var("HOME").map(|h| PathBuf::from(h).join(".cache")))
         };
+        let is = |name: &str, value: &str| var(name).is_some_and(|v| v == value);
+        let (webgpu_limits, gpu_variants) = (is("DESIREPATH_LIMITS", "webgpu"), is("DESIREPATH_VARIANTS", "gpu"));
         Options {
             adapter: var("DESIREPATH_ADAPTER"),
-            webgpu_limits: var("DESIREPATH_LIMITS").is_some_and(|v| v == "webgpu"),
+            webgpu_limits,
             checked: var("DESIREPATH_CHECKED").is_some_and(|v| v != "0"),
-            gpu_variants: var("DESIREPATH_VARIANTS").is_some_and(|v| v == "gpu"),
+            gpu_variants,
+            autotune: !is("DESIREPATH_AUTOTUNE", "0") && !webgpu_limits && !gpu_variants,
+            mixed_precision: is("DESIREPATH_PRECISION", "mixed"),
             cache: var("DESIREPATH_CACHE").map(PathBuf::from).or_else(|| home().map(|h| h.join("desirepath"))),
             ..Options::default()
         }
@@ -55,6 +66,8 @@ impl fmt::Debug for Options {
             .field("checked", &self.checked)
             .field("gpu_variants", &self.gpu_variants)
             .field("guard", &self.guard)
+            .field("autotune", &self.autotune)
+            .field("mixed_precision", &self.mixed_precision)
             .finish_non_exhaustive()
     }
 }
@@ -75,6 +88,8 @@ pub struct AdapterInfo {
     pub subgroup_min: u32,
     pub subgroup_max: u32,
     pub f16: bool,
+    /// Rows of the matrices that mixed precision multiplies at once; 0 where it was not asked for or is not offered.
+    pub fragment: u32,
     pub subgroups: bool,
     pub timestamps: bool,
     pub max_binding: u64,
@@ -120,6 +135,7 @@ pub(super) fn describe(info: &wgpu::AdapterInfo, features: wgpu::Features, limit
         cpu_kernels: info.device_type == Cpu,
         subgroup_min: info.subgroup_min_size,
         subgroup_max: info.subgroup_max_size,
+        fragment: 0, // what is asked for and opened decides
         f16: features.contains(wgpu::Features::SHADER_F16),
         subgroups: features.contains(wgpu::Features::SUBGROUP),
         timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
@@ -182,6 +198,40 @@ pub(super) struct Opened {
     pub keep: (wgpu::Instance, wgpu::Adapter), // some drivers fault when these go before the device
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
+    /// Rows of the matrices that can be multiplied at once, or why none can.
+    pub matrices: std::result::Result<u32, String>,
+}
+
+/// The matrices for mixed precision: 16x16x16 of f16 with sums in f32, and subgroups of 32 lanes, no others; products
+/// on others have been seen wrong or far slower than none. Drivers on the CPU: 8x8x8 in subgroups of 8, to test with.
+fn matrices(adapter: &wgpu::Adapter, options: &Options) -> std::result::Result<u32, String> {
+    use wgpu::CooperativeScalarType::{F16, F32};
+    if !options.mixed_precision || options.webgpu_limits {
+        return Err("not asked for; DESIREPATH_PRECISION=mixed asks".into());
+    }
+    let info = adapter.get_info();
+    let wanted =
+        wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP;
+    if !adapter.features().contains(wanted) {
+        return Err("the driver offers no cooperative matrices of f16".into());
+    }
+    let (fragment, lanes) = if info.device_type == wgpu::DeviceType::Cpu { (8, 8) } else { (16, 32) };
+    let list = adapter.cooperative_matrix_properties();
+    let fits = |p: &wgpu::CooperativeMatrixProperties| {
+        [p.m_size, p.n_size, p.k_size] == [fragment; 3] && p.ab_type == F16 && p.cr_type == F32
+    };
+    let limits = adapter.limits();
+    if !list.iter().any(fits) {
+        return Err(format!("the driver offers no {fragment}x{fragment}x{fragment} of f16 with sums in f32"));
+    }
+    if [info.subgroup_min_size, info.subgroup_max_size] != [lanes; 2] {
+        let (min, max) = (info.subgroup_min_size, info.subgroup_max_size);
+        return Err(format!("subgroups have {min} to {max} lanes, not {lanes}"));
+    }
+    if limits.max_compute_workgroup_storage_size < 32 << 10 || limits.max_storage_buffers_per_shader_stage < 9 {
+        return Err("it takes 32 KiB of workgroup memory and 9 storage buffers".into());
+    }
+    Ok(fragment)
 }
 
 pub(super) async fn open(options: &Options) -> Result<Opened> {
@@ -196,18 +246,26 @@ pub(super) async fn open(options: &Options) -> Result<Opened> {
         true => (wgpu::Features::empty(), wgpu::Limits::default()),
         false => (adapter.features() & useful, adapter.limits()),
     };
+    let matrices = matrices(&adapter, options);
+    let (required_features, experimental_features) = match &matrices {
+        // SAFETY: what is experimental is matrices, and a wrong product of theirs is found by a test before any use.
+        Ok(_) => (required_features | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, unsafe {
+            wgpu::ExperimentalFeatures::enabled()
+        }),
+        Err(_) => (required_features, wgpu::ExperimentalFeatures::disabled()),
+    };
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("desirepath"),
         required_features,
         required_limits,
-        experimental_features: wgpu::ExperimentalFeatures::disabled(),
+        experimental_features,
         memory_hints: wgpu::MemoryHints::MemoryUsage, // the pool above sub-allocates
         trace: wgpu::Trace::Off,
     };
     let name = adapter.get_info().name;
     let opened = adapter.request_device(&descriptor).await;
     let (device, queue) = opened.map_err(|e| Error::NoAdapter(format!("{name} refused to open: {e}")))?;
-    Ok(Opened { keep: (instance, adapter), device, queue })
+    Ok(Opened { keep: (instance, adapter), device, queue, matrices })
 }
 
 #[cfg(test)]

@@ -59,6 +59,10 @@ const SHARED: &[(&str, &str)] = &[
     ("spacetime", include_str!("../../shaders/shared/spacetime.wgsl")),
     ("gemm_load", include_str!("../../shaders/shared/gemm_load.wgsl")),
     ("gemm_registers", include_str!("../../shaders/shared/gemm_registers.wgsl")),
+    ("gemm_tile", include_str!("../../shaders/shared/gemm_tile.wgsl")),
+    ("gemm_mixed", include_str!("../../shaders/shared/gemm_mixed.wgsl")),
+    ("fragment8", include_str!("../../shaders/shared/fragment8.wgsl")),
+    ("fragment16", include_str!("../../shaders/shared/fragment16.wgsl")),
     ("gemm_store4", include_str!("../../shaders/shared/gemm_store4.wgsl")),
     ("gemm_lanes", include_str!("../../shaders/shared/gemm_lanes.wgsl")),
     ("gemm_store", include_str!("../../shaders/shared/gemm_store.wgsl")),
@@ -79,12 +83,13 @@ const SHARED: &[(&str, &str)] = &[
 ];
 
 /// The WGSL that the device sees: shared text put in, and each `const NAME: u32 = …;` of `consts` given its value.
-/// With `WIDTH` 4 the text `element4` stands in for `element`: the same kernel on `vec4<f32>`.
+/// With `WIDTH` 4 the text `element4` stands in for `element`: the same kernel on `vec4<f32>`. With `FRAGMENT` 8 the text
+/// `fragment8` stands in for `fragment16`.
 ///
 /// # Panics
 /// When the source includes what does not exist or lacks a constant.
 pub fn compose(kernel: &Kernel, consts: &[(&str, u32)]) -> String {
-    let four = consts.contains(&("WIDTH", 4));
+    let (four, eight) = (consts.contains(&("WIDTH", 4)), consts.contains(&("FRAGMENT", 8)));
     let mut text = String::with_capacity(kernel.source.len() + 1024);
     for line in kernel.source.lines() {
         let Some(name) = line.strip_prefix("// include: ") else {
@@ -92,7 +97,11 @@ pub fn compose(kernel: &Kernel, consts: &[(&str, u32)]) -> String {
             text.push('\n');
             continue;
         };
-        let name = if four && name.trim() == "element" { "element4" } else { name.trim() };
+        let name = match name.trim() {
+            "element" if four => "element4",
+            "fragment16" if eight => "fragment8",
+            name => name,
+        };
         let shared = SHARED.iter().find(|(n, _)| *n == name);
         text.push_str(shared.unwrap_or_else(|| panic!("{}: no shared shader text named {name}", kernel.name)).1);
     }

@@ -5,6 +5,7 @@
 //! [`Gpu::sync`].
 
 mod adapter;
+mod autotune;
 mod fault;
 mod kernel;
 mod pool;
@@ -13,6 +14,7 @@ mod record;
 mod transfer;
 
 pub use adapter::{AdapterInfo, Options, Patch, adapters};
+pub use autotune::{Choice, race};
 pub use kernel::{Kernel, Variant, compose};
 pub use pool::{Buffer, Memory, SENTINEL};
 pub use profile::Timing;
@@ -20,11 +22,12 @@ pub use profile::Timing;
 pub use wgpu;
 
 use crate::error::{Error, Result};
+use autotune::Choices;
 use bytemuck::Pod;
 use fault::Fault;
 use pool::Pool;
 use record::Recorder;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// A device. Cheap to clone; clones share everything.
 #[derive(Clone)]
@@ -40,6 +43,9 @@ struct Inner {
     pool: Arc<Pool>,
     recorder: Mutex<Recorder>,
     fault: Arc<Fault>,
+    choices: Choices,
+    /// Whether mixed precision is on, or why not.
+    mixed: OnceLock<std::result::Result<(), String>>,
     _keep: Option<(wgpu::Instance, wgpu::Adapter)>,
 }
 
@@ -81,7 +87,7 @@ impl Gpu {
 
     pub async fn open_async(options: Options) -> Result<Gpu> {
         let opened = adapter::open(&options).await?;
-        let gpu = Gpu::build(opened.device, opened.queue, options, Some(opened.keep));
+        let gpu = Gpu::build(opened.device, opened.queue, options, Some(opened.keep), opened.matrices);
         let (on_error, on_loss) = (gpu.inner.fault.clone(), gpu.inner.fault.clone());
         gpu.inner.device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| on_error.set(e.into())));
         gpu.inner.device.set_device_lost_callback(move |reason, message| {
@@ -99,7 +105,8 @@ impl Gpu {
 
     /// [`Gpu::from_wgpu`] with options; those that choose an adapter and its limits do nothing, since the host did that.
     pub fn from_wgpu_with(device: wgpu::Device, queue: wgpu::Queue, options: Options) -> Gpu {
-        Gpu::build(device, queue, options, None)
+        let unknown = Err("the host opened the device: which matrices it multiplies is unknown".to_string());
+        Gpu::build(device, queue, options, None, unknown)
     }
 
     fn build(
@@ -107,21 +114,37 @@ impl Gpu {
         queue: wgpu::Queue,
         options: Options,
         keep: Option<(wgpu::Instance, wgpu::Adapter)>,
+        matrices: std::result::Result<u32, String>,
     ) -> Gpu {
         let mut info = adapter::describe(&device.adapter_info(), device.features(), &device.limits());
         info.max_binding = options.max_binding.unwrap_or(info.max_binding).min(info.max_binding);
         info.cpu_kernels &= !options.gpu_variants;
+        let mixed = OnceLock::new();
+        match matrices {
+            Ok(fragment) => info.fragment = fragment,
+            Err(reason) => drop(mixed.set(Err(reason))),
+        }
+        let choices = Choices::open(&options, &format!("{} {}", info.name, info.driver));
         let pool = Pool::new(options.guard);
         let fault = Arc::new(Fault::default());
         let (recorder, error) = fault::guarded(&device, || Mutex::new(Recorder::new(&device, &options)));
         if let Some(error) = error {
             fault.set(error);
         }
-        Gpu { inner: Arc::new(Inner { device, queue, info, options, pool, recorder, fault, _keep: keep }) }
+        Gpu {
+            inner: Arc::new(Inner { device, queue, info, options, pool, recorder, fault, choices, mixed, _keep: keep }),
+        }
     }
 
     pub fn info(&self) -> &AdapterInfo {
         &self.inner.info
+    }
+
+    /// Whether products may run in mixed precision, or why not: asked for, offered by the adapter, and right in `test`,
+    /// which runs once per device.
+    pub fn mixed(&self, test: impl FnOnce() -> std::result::Result<(), String>) -> &std::result::Result<(), String> {
+        let failed = || Err("the device had failed before it was tested".to_string());
+        self.inner.mixed.get_or_init(|| self.apart(test).unwrap_or_else(failed))
     }
 
     /// Whether both are the same device.

@@ -5,7 +5,7 @@ use super::profile::{Profile, SLOTS, Timing};
 use super::{Buffer, Gpu, Options, Variant, kernel, pool};
 use crate::error::{Error, Result};
 use std::collections::{HashMap, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
@@ -321,12 +321,17 @@ impl Recorder {
         let Some(data) = cache.get_data() else { return };
         let mut bytes = checksum(&data).to_le_bytes().to_vec();
         bytes.extend_from_slice(&data);
-        // Losing the cache costs a recompilation, so failures are not worth a word.
-        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-        let written = path.parent().map(std::fs::create_dir_all).transpose();
-        if written.is_ok() && std::fs::write(&temporary, bytes).is_ok() {
-            let _ = std::fs::rename(&temporary, path);
-        }
+        replace(path, &bytes);
+    }
+}
+
+/// Puts a file of the cache in place as a whole. Losing it costs some work at the next start, so failures are not worth a
+/// word.
+pub(super) fn replace(path: &Path, bytes: &[u8]) {
+    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+    let written = path.parent().map(std::fs::create_dir_all).transpose();
+    if written.is_ok() && std::fs::write(&temporary, bytes).is_ok() {
+        let _ = std::fs::rename(&temporary, path);
     }
 }
 
@@ -342,7 +347,8 @@ fn bind_key(pipeline: &Pipeline, buffers: &[&Buffer], gpu: &Gpu) -> BindKey {
     let exact = gpu.inner.options.checked;
     let range = |b: &&Buffer| {
         let whole = b.offset == 0 && b.len != 0 && !exact && b.raw.capacity <= gpu.inner.info.max_binding;
-        let len = if whole { b.raw.capacity } else { b.len.next_multiple_of(4).max(4) };
+        // At least a vec4, the element of some kernels: memory comes in pieces of 256 bytes, so it is there.
+        let len = if whole { b.raw.capacity } else { b.len.next_multiple_of(4).max(16) };
         (b.raw.id, b.offset, len)
     };
     (pipeline.layout_id, buffers.iter().map(range).collect())
@@ -389,6 +395,6 @@ fn open_cache(device: &wgpu::Device, options: &Options) -> Option<(wgpu::Pipelin
     Some((unsafe { device.create_pipeline_cache(&descriptor) }, path))
 }
 
-fn checksum(data: &[u8]) -> u64 {
+pub(super) fn checksum(data: &[u8]) -> u64 {
     data.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3))
 }

@@ -22,6 +22,7 @@ mod layer_norm;
 mod linear;
 mod matmul;
 mod mean;
+pub mod mixed;
 mod mixture;
 mod pointer;
 mod rank_of;

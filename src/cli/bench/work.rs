@@ -93,6 +93,7 @@ pub const CASES: &[Case] = &[
     case("matmul", "gemm-128", |g| matmul(g, 128)),
     case("matmul", "gemm-1024", |g| matmul(g, 1024)),
     large("matmul", "gemm-4096", |g| matmul(g, 4096)),
+    case("linear", "linear-1x64x256", |g| linear(g, [1, 64, 256])),
     case("linear", "linear-6400x64x64", |g| linear(g, [6400, 64, 64])),
     case("linear", "linear-6400x64x256", |g| linear(g, [6400, 64, 256])),
     case("gru", "gru-16x20x64", |g| gru(g, [16, 20, 64])),
