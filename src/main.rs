@@ -22,6 +22,7 @@ enum Command {
     Train(cli::train::Args),
     Evaluate(cli::evaluate::Args),
     Recommend(cli::recommend::Args),
+    Serve(cli::serve::Args),
     Bench(cli::bench::Args),
     Doctor(cli::doctor::Args),
 }
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Command::Train(a) => cli::train::run(a, common),
         Command::Evaluate(a) => cli::evaluate::run(a, common),
         Command::Recommend(a) => cli::recommend::run(a, common),
+        Command::Serve(a) => cli::serve::run(a, common),
         Command::Bench(a) => cli::bench::run(a, common),
         Command::Doctor(a) => cli::doctor::run(a, common),
     };

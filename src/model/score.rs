@@ -35,6 +35,26 @@ pub struct Recommendation {
     pub probability: Option<f32>,
 }
 
+/// How a score becomes a probability.
+pub(super) struct Odds {
+    shared: bool,
+    output: Option<[f32; 2]>,
+}
+
+impl Odds {
+    /// `item` with its score in the catalogue and what the pointer adds, for a history of which the pointer says `own`.
+    pub fn of(&self, own: &Owns, item: u32, score: f32, boost: f32) -> Recommendation {
+        Recommendation {
+            item,
+            score: score + boost,
+            probability: match self.shared {
+                true => Some((f64::from(score + boost) + own.log_share).exp() as f32),
+                false => self.output.map(|[w, b]| 1.0 / (1.0 + (-(w * score + b)).exp())),
+            },
+        }
+    }
+}
+
 impl Model {
     /// `[1]`: mean negative log likelihood of the targets over the whole catalogue, plus the weighted output loss.
     pub fn loss(&self, tape: &mut Tape, batch: &Batch, targets: &Targets) -> Tensor {
@@ -106,7 +126,7 @@ impl Model {
     }
 
     /// A forward pass, and what the pointer says of each history's own items (nothing where there is none).
-    fn last(&self, histories: &[History]) -> Result<(Forward, Vec<Owns>)> {
+    pub(super) fn last(&self, histories: &[History]) -> Result<(Forward, Vec<Owns>)> {
         let newest = self.newest(histories);
         let forward = self.forward(&newest);
         let own = match &self.repeats {
@@ -138,33 +158,42 @@ impl Model {
     /// The `k` best items for each history, best first, without those that `exclude` names for it.
     pub fn recommend(&self, histories: &[History], exclude: &[Vec<u32>], k: usize) -> Result<Vec<Vec<Recommendation>>> {
         let (Forward { states, vectors, .. }, own) = self.last(histories)?;
+        self.best(&states, &vectors, &own, exclude, k)
+    }
+
+    /// The same from `states: [rows, dim]` and what the pointer says of the items of each row's history.
+    pub(super) fn best(
+        &self,
+        states: &Tensor,
+        vectors: &Tensor,
+        own: &[Owns],
+        exclude: &[Vec<u32>],
+        k: usize,
+    ) -> Result<Vec<Vec<Recommendation>>> {
         // What the pointer may lift is ranked apart.
-        let apart = Exclusions::new(&self.gpu, &with_own(exclude, &own));
+        let apart = Exclusions::new(&self.gpu, &with_own(exclude, own));
         let k = k.min(self.catalogue.n_items);
         let bias = self.item_bias.as_ref();
-        let (scores, ids) = ops::top_k(&self.gpu, &states, &vectors, bias, Some(&apart), k, 1);
+        let (scores, ids) = ops::top_k(&self.gpu, states, vectors, bias, Some(&apart), k, 1);
         let (scores, ids) = (scores.to_vec::<f32>()?, ids.to_vec::<u32>()?);
-        let output = self.output_line()?;
-        // Where the pointer has a share, what comes next has the probability that training gives it.
-        let shared = self.repeats.is_some() && !self.catalogue.rated;
-        let one = |r: usize, item: u32, score: f32, boost: f32| Recommendation {
-            item,
-            score: score + boost,
-            probability: match shared {
-                true => Some((f64::from(score + boost) + own[r].log_share).exp() as f32),
-                false => output.map(|[w, b]| 1.0 / (1.0 + (-(w * score + b)).exp())),
-            },
-        };
+        let odds = self.odds()?;
         let row = |r: usize| {
-            let others = (r * k..(r + 1) * k).filter(|i| ids[*i] != u32::MAX).map(|i| one(r, ids[i], scores[i], 0.0));
+            let found = (r * k..(r + 1) * k).filter(|i| ids[*i] != u32::MAX);
+            let others = found.map(|i| odds.of(&own[r], ids[i], scores[i], 0.0));
             let allowed = own[r].items.iter().filter(|o| !exclude[r].contains(&o.item));
             let mut list: Vec<Recommendation> =
-                others.chain(allowed.map(|o| one(r, o.item, o.score, o.boost))).collect();
+                others.chain(allowed.map(|o| odds.of(&own[r], o.item, o.score, o.boost))).collect();
             list.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.item.cmp(&b.item)));
             list.truncate(k);
             list
         };
-        Ok((0..histories.len()).map(row).collect())
+        Ok((0..own.len()).map(row).collect())
+    }
+
+    pub(super) fn odds(&self) -> Result<Odds> {
+        // Where the pointer has a share, what comes next has the probability that training gives it.
+        let shared = self.repeats.is_some() && !self.catalogue.rated;
+        Ok(Odds { shared, output: self.output_line()? })
     }
 
     /// Share of attention that each event of `history` gets from the last one, over all heads of the first attention.
