@@ -25,8 +25,8 @@ use tokio::sync::Semaphore;
 
 /// Bytes of a request's head.
 const HEAD_BYTES: usize = 32 << 10;
-/// Time for a request's head to come.
-const HEAD_TIME: Duration = Duration::from_secs(15);
+/// Time for a request's head to come, and for a connection to lie idle.
+const HEAD_TIME: Duration = Duration::from_secs(60);
 /// Time for requests under way when the server shuts down.
 const DRAIN_TIME: Duration = Duration::from_secs(30);
 
