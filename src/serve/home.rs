@@ -1,6 +1,6 @@
 //! The model that is served now: loading it, another in its place, and again after the device was lost.
 
-use super::loaded::{Loaded, Salt};
+use super::loaded::{Loaded, Past, Salt};
 use super::metrics::Metrics;
 use super::refuse::Refused;
 use super::store::{Facts, Store};
@@ -138,17 +138,19 @@ impl Home {
     }
 }
 
-/// Computes for nobody, so that the first who asks does not wait for the driver's compiler.
+/// Computes for nobody, so that the first who asks does not wait for the driver's compiler: which kernels run depends on how
+/// many histories there are, and on their length.
 fn warm(loaded: &Loaded) -> Result<()> {
     let weights = loaded.model.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut past = super::loaded::Past::default();
-    loaded.popular().iter().take(2).for_each(|(item, _)| past.push(*item, 0, None, None));
-    if past.items.is_empty() {
-        return Ok(());
-    }
-    for rows in [1, 5, 9] {
-        let histories = vec![past.history(Request::default()); rows];
-        weights.serving.recommend(&histories, &vec![Vec::new(); rows], 10)?;
+    let Some((item, _)) = loaded.popular().first() else { return Ok(()) };
+    for events in [loaded.config.len, loaded.config.len / 4, 1] {
+        let mut past = Past::default();
+        (0..events.max(1)).for_each(|_| past.push(*item, 0, None, None));
+        for rows in [1, 2, 3, 5, 9, 17] {
+            let histories = vec![past.history(Request::default()); rows];
+            weights.serving.recommend(&histories, &vec![Vec::new(); rows], 10)?;
+        }
+        weights.serving.score(&[past.history(Request::default())], &[vec![*item]])?;
     }
     Ok(())
 }
