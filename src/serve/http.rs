@@ -2,6 +2,7 @@
 
 use super::App;
 use super::access::Role;
+use super::lenient::Object;
 use super::refuse::Refused;
 use super::routes;
 use axum::Router;
@@ -128,7 +129,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             StatusCode::PAYLOAD_TOO_LARGE => Refused::new(e.status(), "the body is larger than the server takes"),
             _ => Refused::bad("the body was cut short"),
         })?;
-        serde_json::from_slice(&bytes).map(Body).map_err(|e| Refused::bad(format!("body: {e}")))
+        serde_json::from_slice(&bytes).map(|Object(body)| Body(body)).map_err(|e| Refused::bad(format!("body: {e}")))
     }
 }
 

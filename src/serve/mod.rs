@@ -13,6 +13,7 @@ pub mod access;
 mod engine;
 mod home;
 mod http;
+mod lenient;
 pub mod loaded;
 mod metrics;
 mod refuse;

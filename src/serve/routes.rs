@@ -3,6 +3,7 @@
 use super::App;
 use super::engine::{Answer, Ask, Keeping, What};
 use super::http::{Body, Name, Params};
+use super::lenient::{Object, Whole};
 use super::loaded::{Items, Loaded, Past};
 use super::refuse::Refused;
 use super::store::{Event, Facts};
@@ -52,7 +53,7 @@ pub async fn metrics(State(app): Of) -> impl IntoResponse {
 pub async fn events(State(app): Of, Body(sent): Body<wire::Events>) -> Reply<Accepted> {
     wire::count("events", sent.events.len(), [1, app.limits.events])?;
     let mut events = Vec::with_capacity(sent.events.len());
-    for (n, e) in sent.events.into_iter().enumerate() {
+    for (n, Object(e)) in sent.events.into_iter().enumerate() {
         let event = stored(&app, e);
         let at = |r: Refused| Refused::new(r.status, format!("events[{n}]: {}", r.message));
         events.push(event.map_err(at)?);
@@ -107,7 +108,8 @@ pub async fn post_recommend(State(app): Of, Body(sent): Body<wire::Recommend>) -
 }
 
 async fn recommend(app: &App, sent: wire::Recommend) -> Reply<wire::Answer> {
-    let top = wire::count("top", sent.top.unwrap_or(10), [1, app.limits.top])?;
+    let top =
+        sent.top.map_or(Ok(10), |Whole(top)| wire::count("top", top.try_into().unwrap_or(0), [1, app.limits.top]))?;
     wire::count("exclude", sent.exclude.len(), [0, app.limits.items])?;
     let loaded = app.home.current()?;
     let (past, keeping, request) = whose(app, &loaded, sent.user, sent.history, sent.at, sent.near)?;
@@ -119,7 +121,7 @@ async fn recommend(app: &App, sent: wire::Recommend) -> Reply<wire::Answer> {
         let items = loaded.items();
         exclude.extend(sent.exclude.iter().filter_map(|name| items.id(name)));
         if let Some(category) = &sent.category {
-            let unknown = || Refused::bad(format!("category: the model has none called {category:?}"));
+            let unknown = || Refused::new(StatusCode::NOT_FOUND, format!("no category is called {category:?}"));
             exclude.extend(items.others(loaded.category(category).ok_or_else(unknown)?));
         }
     }
@@ -186,7 +188,8 @@ pub async fn put_item(State(app): Of, Name(name): Name, Body(sent): Body<wire::N
     let expected = loaded.feature_dim();
     if !sent.features.is_empty() && sent.features.len() != expected {
         let n = sent.features.len();
-        return Err(Refused::bad(format!("features: {n} numbers, but the model's items have {expected}")));
+        let message = format!("features: {n} numbers, but the model's items have {expected}");
+        return Err(Refused::new(StatusCode::CONFLICT, message));
     }
     let facts = Facts {
         category: sent.category,
@@ -245,8 +248,8 @@ fn whose(
     app: &App,
     loaded: &Loaded,
     user: Option<String>,
-    history: Option<Vec<PastEvent>>,
-    at: Option<i64>,
+    history: Option<Vec<Object<PastEvent>>>,
+    at: Option<Whole>,
     near: Option<[f64; 2]>,
 ) -> Result<(Past, Option<Keeping>, Request), Refused> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
@@ -270,9 +273,9 @@ fn whose(
 }
 
 /// A history that was sent. Items that nobody knows say nothing.
-fn told(loaded: &Loaded, list: Vec<PastEvent>, otherwise: i64) -> Result<Past, Refused> {
+fn told(loaded: &Loaded, list: Vec<Object<PastEvent>>, otherwise: i64) -> Result<Past, Refused> {
     let mut events = Vec::with_capacity(list.len());
-    for e in list {
+    for Object(e) in list {
         wire::name("item", &e.item)?;
         let place = e.place.map(wire::place).transpose()?;
         let rating = e.rating.map(|r| wire::number("rating", r)).transpose()?;

@@ -1,5 +1,6 @@
 //! What is sent and answered, and what of it is refused.
 
+use super::lenient::{Object, Whole};
 use super::refuse::Refused;
 use serde::{Deserialize, Serialize};
 
@@ -7,6 +8,9 @@ use serde::{Deserialize, Serialize};
 pub const NAME: usize = 256;
 /// The last second of the year 9999.
 const END: i64 = 253_402_300_799;
+
+/// Ratings and features are numbers of 32 bits.
+const LARGEST: f64 = 1e30;
 
 /// How much one request may ask for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,7 +35,7 @@ impl Default for Limits {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Events {
-    pub events: Vec<NewEvent>,
+    pub events: Vec<Object<NewEvent>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -39,7 +43,7 @@ pub struct Events {
 pub struct NewEvent {
     pub user: String,
     pub item: String,
-    pub time: i64,
+    pub time: Whole,
     pub place: Option<[f64; 2]>,
     pub rating: Option<f64>,
     pub key: Option<String>,
@@ -64,11 +68,11 @@ pub struct Query {
 #[serde(deny_unknown_fields)]
 pub struct Recommend {
     pub user: Option<String>,
-    pub history: Option<Vec<PastEvent>>,
-    pub top: Option<usize>,
+    pub history: Option<Vec<Object<PastEvent>>>,
+    pub top: Option<Whole>,
     #[serde(default)]
     pub exclude: Vec<String>,
-    pub at: Option<i64>,
+    pub at: Option<Whole>,
     pub near: Option<[f64; 2]>,
     pub category: Option<String>,
     #[serde(default)]
@@ -79,7 +83,7 @@ pub struct Recommend {
 #[serde(deny_unknown_fields)]
 pub struct PastEvent {
     pub item: String,
-    pub time: Option<i64>,
+    pub time: Option<Whole>,
     pub place: Option<[f64; 2]>,
     pub rating: Option<f64>,
 }
@@ -88,9 +92,9 @@ pub struct PastEvent {
 #[serde(deny_unknown_fields)]
 pub struct Score {
     pub user: Option<String>,
-    pub history: Option<Vec<PastEvent>>,
+    pub history: Option<Vec<Object<PastEvent>>>,
     pub items: Vec<String>,
-    pub at: Option<i64>,
+    pub at: Option<Whole>,
     pub near: Option<[f64; 2]>,
 }
 
@@ -156,7 +160,7 @@ pub fn name(what: &str, text: &str) -> Result<(), Refused> {
     }
 }
 
-pub fn time(seconds: i64) -> Result<i64, Refused> {
+pub fn time(Whole(seconds): Whole) -> Result<i64, Refused> {
     match (0..=END).contains(&seconds) {
         true => Ok(seconds),
         false => Err(Refused::bad(format!("time {seconds}: expected seconds since 1970, up to {END}"))),
@@ -172,10 +176,9 @@ pub fn place([lat, lon]: [f64; 2]) -> Result<[f32; 2], Refused> {
 }
 
 pub fn number(what: &str, value: f64) -> Result<f32, Refused> {
-    let narrow = value as f32;
-    match narrow.is_finite() {
-        true => Ok(narrow),
-        false => Err(Refused::bad(format!("{what} {value}: beyond what a number of 32 bits holds"))),
+    match value.abs() <= LARGEST {
+        true => Ok(value as f32),
+        false => Err(Refused::bad(format!("{what} {value}: expected a number within ±{LARGEST:e}"))),
     }
 }
 
@@ -197,9 +200,9 @@ impl Query {
         Ok(Recommend {
             user: Some(self.user),
             history: None,
-            top: self.top,
+            top: self.top.map(|top| Whole(i64::try_from(top).unwrap_or(i64::MAX))),
             exclude: self.exclude.map_or_else(Vec::new, |e| e.split(',').map(str::to_string).collect()),
-            at: self.at,
+            at: self.at.map(Whole),
             near: self.near.map(near).transpose()?,
             category: self.category,
             explain: self.explain.unwrap_or(false),

@@ -168,6 +168,16 @@ fn all_that_the_file_promises_happens() {
             note(with(admin, path, Some(&json!("x".repeat(2 << 20)))));
         }
     }
+    let none = [
+        ("get", "/recommend?user=u&category=none", None),
+        ("post", "/recommend", Some(json!({ "user": "u", "category": "none" }))),
+    ];
+    for (method, path, body) in &none {
+        let reply = ask(live.address, &method.to_uppercase(), path, &[("Authorization", admin)], body.as_ref());
+        happened.insert(((*method).into(), "/recommend", reply.status.to_string()));
+    }
+    let many = ask(live.address, "PUT", "/items/x", &[("Authorization", admin)], Some(&json!({ "features": [1, 2] })));
+    happened.insert(("put".into(), "/items/{id}", many.status.to_string()));
     std::fs::write(model.join("config.json"), "{").expect("write");
     let admin = [("Authorization", admin)];
     let broken = ask(live.address, "POST", "/admin/reload", &admin, None);

@@ -141,9 +141,8 @@ fn a_lost_device_is_replaced() {
 fn a_shutdown_drains() {
     let live = Live::with(&world().whole(), |o| o.gather.wait = Duration::from_millis(300));
     let (address, store) = (live.address, live.folder.clone());
-    let acknowledged = AtomicUsize::new(0);
+    let (acknowledged, asked) = (AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
-        let asked = AtomicUsize::new(0);
         let (acknowledged, asked) = (&acknowledged, &asked);
         let mut threads = Vec::new();
         for n in 0..8 {

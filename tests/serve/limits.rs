@@ -69,7 +69,7 @@ fn what_makes_no_sense_is_named() {
         (json!({ "user": "" }), "events[1]: user: an empty name"),
         (json!({ "item": "x".repeat(257) }), "events[1]: item: a name of 257 bytes"),
         (json!({ "time": -1 }), "events[1]: time -1"),
-        (json!({ "time": 1.5 }), "invalid type"),
+        (json!({ "time": 1.5 }), "1.5 is no whole number"),
         (json!({ "place": [91, 0] }), "events[1]: place [91, 0]"),
         (json!({ "place": [1] }), "invalid length"),
         (json!({ "rating": 1e300 }), "events[1]: rating"),
@@ -78,13 +78,15 @@ fn what_makes_no_sense_is_named() {
         event(more).refused(400, says);
     }
     assert_eq!(live.recommend("u")["items"], live.recommend("nobody")["items"], "none of a refused request is stored");
+    live.post("/events", json!([[]])).refused(400, "expected an object");
+    live.post("/events", json!({ "events": [["u", "i", NOW]] })).refused(400, "expected an object");
     live.post("/events", json!({ "events": [] })).refused(400, "events: 0, expected 1 to 1000");
     live.post("/recommend", json!({})).refused(400, "give a user or a history");
     live.post("/recommend", json!({ "user": "u", "history": [] })).refused(400, "one of them");
-    live.post("/recommend", json!({ "user": "u", "category": "none" })).refused(400, "category: the model has none");
+    live.post("/recommend", json!({ "user": "u", "category": "none" })).refused(404, "no category is called");
     live.post("/recommend", json!({ "user": "u", "near": [0, 181] })).refused(400, "place");
     live.post("/score", json!({ "user": "u", "items": [] })).refused(400, "items: 0");
-    live.send("PUT", "/items/x", Some(&json!({ "features": [1, 2, 3] }))).refused(400, "features: 3 numbers");
+    live.send("PUT", "/items/x", Some(&json!({ "features": [1, 2, 3] }))).refused(409, "features: 3 numbers");
     live.get("/recommend?user=u&near=here").refused(400, "near: expected LAT,LON");
     live.get("/recommend?user=u&top=0").refused(400, "top: 0");
     live.get("/recommend?user=u&top=1001").refused(400, "top: 1001");

@@ -41,7 +41,8 @@ fn a_batch_changes_no_answer() {
     let live = Live::with(&world().whole(), |o| o.gather.wait = std::time::Duration::from_millis(100));
     let alone: Vec<Value> = world().dataset.users.iter().map(|u| live.recommend(u)).collect();
     let together: Vec<Value> = std::thread::scope(|scope| {
-        let ask = |user| scope.spawn(|| live.recommend(user));
+        let live = &live;
+        let ask = |user: &'static String| scope.spawn(move || live.recommend(user));
         let threads: Vec<_> = world().dataset.users.iter().map(ask).collect();
         threads.into_iter().map(|t| t.join().expect("an answer")).collect()
     });

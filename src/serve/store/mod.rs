@@ -71,7 +71,7 @@ impl Store {
     /// # Errors
     /// When it is in use, no store, damaged, of another version or of another salt.
     pub fn open(path: &Path, salt: &[u8; 32]) -> Result<Store> {
-        let db = open(path)?;
+        let db = open(path, true)?;
         let secret = settle(&db, salt, path)?;
         Ok(Store { path: path.into(), db: RwLock::new(Some(db)), secret })
     }
@@ -178,10 +178,10 @@ impl Reading<'_> {
     }
 }
 
-/// Opens and checks every page of the file.
-fn open(path: &Path) -> Result<Database> {
+/// Opens the file; `check` looks at every page of it.
+fn open(path: &Path, check: bool) -> Result<Database> {
     let mut builder = Builder::new();
-    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(check);
     match catch_unwind(AssertUnwindSafe(|| builder.create(path))) {
         Ok(Ok(db)) => Ok(db),
         Ok(Err(e)) => Err(of_open(path, e)),

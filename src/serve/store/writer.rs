@@ -202,7 +202,7 @@ impl Worker {
     fn open_again(&self) -> Result<()> {
         let mut db = self.store.db.write().unwrap_or_else(PoisonError::into_inner);
         *db = None;
-        *db = Some(open(&self.store.path)?);
+        *db = Some(open(&self.store.path, false)?); // it was checked when the server started
         Ok(())
     }
 
@@ -251,7 +251,7 @@ impl Worker {
     fn copy_to(&self, beside: &Path) -> Result<Database> {
         drop(std::fs::remove_file(beside)); // of a compaction that a kill ended
         let old = self.store.db()?;
-        let new = open(beside)?;
+        let new = open(beside, false)?;
         let copy = || -> std::result::Result<(), redb::Error> {
             let from = old.get().begin_read()?;
             let txn = new.begin_write()?;
