@@ -2,6 +2,7 @@
 
 use crate::{Live, NOW, names, options, world};
 use desirepath::serve::Server;
+use desirepath::serve::store::Store;
 use serde_json::json;
 use std::path::Path;
 use std::process::Command;
@@ -119,6 +120,32 @@ fn a_forgotten_user_is_gone_from_the_file() {
     assert_eq!(again.recommend(known)["cold"], true);
     let told = json!({ "history": [{ "item": world().item(2), "time": NOW }], "top": 8, "at": NOW });
     assert_eq!(again.recommend(known), again.post("/recommend", told).ok());
+}
+
+#[test]
+fn a_store_can_be_read_by_whoever_trains_on() {
+    let live = Live::new(&world().whole());
+    let event = json!({ "user": "b", "item": "i", "time": NOW, "place": [1.5, 2.0], "rating": 4.5, "key": "k" });
+    live.post(
+        "/events",
+        json!({ "events": [event, { "user": "a", "item": "j", "time": 3 }, { "user": "b", "item": "k", "time": 2 }] }),
+    )
+    .ok();
+    let path = live.store();
+    let folder = live.stop();
+    let mut events = Vec::new();
+    let store = Store::open_to_read(&path).expect("a store");
+    store
+        .each_event(|e| {
+            events.push((e.user, e.item, e.time, e.place, e.rating));
+            Ok(())
+        })
+        .expect("events");
+    let (place, rating) = (Some([1.5, 2.0]), Some(4.5));
+    let expected = [("a", "j", 3, None, None), ("b", "k", 2, None, None), ("b", "i", NOW, place, rating)];
+    assert_eq!(events, expected.map(|(u, i, t, p, r)| (u.to_string(), i.to_string(), t, p, r)));
+    let missing = Store::open_to_read(&folder.path().join("missing")).expect_err("nothing there").to_string();
+    assert!(missing.contains("no such file"), "{missing}");
 }
 
 /// A kill between forgetting and compacting does not keep the bytes for ever.

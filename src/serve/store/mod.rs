@@ -72,7 +72,18 @@ impl Store {
     /// When it is in use, no store, damaged, of another version or of another salt.
     pub fn open(path: &Path, salt: &[u8; 32]) -> Result<Store> {
         let db = open(path, true)?;
-        let secret = settle(&db, salt, path)?;
+        let secret = settle(&db, Some(salt), path)?;
+        Ok(Store { path: path.into(), db: RwLock::new(Some(db)), secret })
+    }
+
+    /// Opens the store `path` whatever its salt, for [`Store::each_event`]: users have the names that it has for them.
+    ///
+    /// # Errors
+    /// When it is not there, in use, no store, damaged or of another version.
+    pub fn open_to_read(path: &Path) -> Result<Store> {
+        std::fs::metadata(path).map_err(|e| Error::file(path, &e))?;
+        let db = open(path, true)?;
+        let secret = settle(&db, None, path)?;
         Ok(Store { path: path.into(), db: RwLock::new(Some(db)), secret })
     }
 
@@ -221,8 +232,8 @@ fn of_redb(path: &Path, error: &redb::Error) -> Error {
     }
 }
 
-/// Makes the tables of a new file, or checks those of an old one; returns its secret.
-fn settle(db: &Database, salt: &[u8; 32], path: &Path) -> Result<[u8; 32]> {
+/// Makes the tables of a new file, or checks those of an old one; returns its secret. Without a salt any will do.
+fn settle(db: &Database, salt: Option<&[u8; 32]>, path: &Path) -> Result<[u8; 32]> {
     let mut fresh = [0; 32];
     getrandom::fill(&mut fresh).map_err(|e| Error::file(path, &std::io::Error::other(e.to_string())))?;
     let look = || -> std::result::Result<Option<Vec<Vec<u8>>>, redb::Error> {
@@ -246,7 +257,7 @@ fn settle(db: &Database, salt: &[u8; 32], path: &Path) -> Result<[u8; 32]> {
         {
             let mut meta = txn.open_table(META)?;
             meta.insert("schema", SCHEMA.to_le_bytes().as_slice())?;
-            meta.insert("salt", salt.as_slice())?;
+            meta.insert("salt", salt.unwrap_or(&[0; 32]).as_slice())?;
             meta.insert("secret", fresh.as_slice())?;
             for table in [EVENTS, KEYS, STATES, FORGOTTEN] {
                 txn.open_table(table)?;
@@ -266,7 +277,7 @@ fn settle(db: &Database, salt: &[u8; 32], path: &Path) -> Result<[u8; 32]> {
         let message = format!("a store of another version of this program, which reads version {SCHEMA}");
         return Err(Error::format(path, message));
     }
-    if marked != salt {
+    if salt.is_some_and(|salt| marked != salt) {
         let message = "its users are stored under another salt (or none): give the --salt-file that it was made with";
         return Err(Error::format(path, message));
     }
