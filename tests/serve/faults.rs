@@ -164,7 +164,7 @@ fn a_shutdown_drains() {
         while asked.load(Ordering::SeqCst) < 8 || acknowledged.load(Ordering::SeqCst) < 20 {
             std::thread::sleep(Duration::from_millis(2));
         }
-        std::thread::sleep(Duration::from_millis(30));
+        std::thread::sleep(Duration::from_millis(150)); // they are all in the server by then
         live.stop();
         for thread in threads {
             assert_eq!(thread.join().expect("a client"), Some(200), "what was asked is answered");
