@@ -41,7 +41,9 @@ fn late_events_find_their_place() {
                 live.recommend(user); // so that there is a state that covers it
             }
         }
-        assert_eq!(live.recommend("in-order")["items"], live.recommend("late")["items"], "{}", model.display());
+        let (in_order, late) = (live.recommend("in-order"), live.recommend("late"));
+        // A state that moved on and one of the whole history differ in the last bit.
+        assert_eq!(names(&in_order), names(&late), "{}", model.display());
     }
 }
 
@@ -133,7 +135,7 @@ fn a_new_item_is_there_at_once() {
     let category = &data.categories[data.item_category.as_ref().expect("categories")[like] as usize - 1];
     let facts = json!({ "category": category, "place": place });
     assert_eq!(live.send("PUT", "/items/brand%20new", Some(&facts)).ok(), json!({ "item": "brand new", "new": true }));
-    let reply = live.send("PUT", &format!("/items/{}", data.items[like]), Some(&facts)).ok();
+    let reply = live.send("PUT", &format!("/items/{}", data.items[like].replace(' ', "%20")), Some(&facts)).ok();
     assert_eq!(reply["new"], false, "training saw that one");
     let mut all = live.post("/recommend", json!({ "user": world().user(1), "top": 1000, "at": NOW })).ok();
     assert_eq!(names(&all).len(), data.n_items() + 1);
