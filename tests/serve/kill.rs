@@ -47,7 +47,7 @@ fn what_was_acknowledged_survives_kills() {
     let clock = AtomicUsize::new(0);
     let (sent, acknowledged) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     let event = |n: usize| {
-        let user = if n % 2 == 0 { world().user(n % USERS).to_string() } else { format!("new-{}", n % USERS) };
+        let user = if n.is_multiple_of(2) { world().user(n % USERS).to_string() } else { format!("new-{}", n % USERS) };
         json!({ "user": user, "item": world().item(n * 7 % 30), "time": NOW + n as i64, "key": n.to_string() })
     };
     for round in 0..KILLS {
