@@ -15,7 +15,7 @@ use std::time::Duration;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   desirepath serve .out/demo/model --store demo.store
-  curl -s 'localhost:8080/recommend?user=user-1&top=3'
+  curl 'localhost:8080/recommend?user=ada&top=3'
   desirepath serve .out/shop --store shop.store --listen 0.0.0.0:8080 --token-file tokens --salt-file salt --log json
 
 A token file has lines `read TOKEN`, `write TOKEN` or `admin TOKEN`; each may do what those before it may:

@@ -47,6 +47,23 @@ fn other_files_are_no_stores() {
 }
 
 #[test]
+fn a_store_of_another_version_is_left_alone() {
+    let live = Live::new(&world().whole());
+    live.event("u", world().item(0), NOW);
+    let store = live.store();
+    let _folder = live.stop();
+    let db = redb::Database::open(&store).expect("a database");
+    let txn = db.begin_write().expect("a transaction");
+    let mut meta = txn.open_table(redb::TableDefinition::<&str, &[u8]>::new("meta")).expect("a table");
+    meta.insert("schema", [99, 0, 0, 0].as_slice()).expect("insert");
+    drop(meta);
+    txn.commit().expect("commit");
+    drop(db);
+    let error = Server::start(&options(&world().whole(), &store)).expect_err("another version").to_string();
+    assert!(error.contains("another version"), "{error}");
+}
+
+#[test]
 fn a_store_has_one_server() {
     let live = Live::new(&world().whole());
     let error = Server::start(&options(&world().whole(), &live.store())).expect_err("it is in use").to_string();

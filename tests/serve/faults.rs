@@ -83,6 +83,17 @@ fn a_full_queue_says_when_to_come_again() {
     live.event("u", world().item(0), NOW);
 }
 
+#[test]
+fn what_takes_too_long_is_given_up() {
+    let live = Live::with(&world().whole(), |o| {
+        o.gather.wait = Duration::from_millis(400);
+        o.timeout = Duration::from_millis(50);
+    });
+    let late = live.post("/recommend", json!({ "user": world().user(0), "at": NOW }));
+    late.refused(504, "too long");
+    assert_eq!(live.get("/health").status, 200);
+}
+
 /// Devices of the test's own, which it can take away.
 #[derive(Default)]
 struct Devices {

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The program itself, so that it can be killed.
 struct Process {
@@ -99,8 +99,16 @@ fn what_was_acknowledged_survives_kills() {
         let killed = try_ask(server.address, "POST", "/recommend", &[], Some(&body)).expect("an answer").ok();
         assert_eq!(killed, live.post("/recommend", body).ok(), "{user}");
     }
-    // SIGTERM ends it well.
+    // SIGHUP loads the model again, SIGTERM ends it well.
     let pid = server.child.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
+    let signal = |name: &str| assert!(Command::new("kill").args([name, &pid]).status().expect("kill").success());
+    signal("-HUP");
+    let begun = Instant::now();
+    let metrics = || try_ask(server.address, "GET", "/metrics", &[], None).expect("an answer").text;
+    while !metrics().contains("desirepath_reloads_total 1") {
+        assert!(begun.elapsed() < Duration::from_secs(30), "not loaded again");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    signal("-TERM");
     assert!(server.child.wait().expect("an end").success());
 }
