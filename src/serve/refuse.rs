@@ -1,6 +1,7 @@
 //! What goes wrong, as an answer: a status, one sentence, and never a path or a name from the server's side.
 
 use super::engine::Refusal;
+use super::store::Unwritten;
 use crate::error::Error;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -55,16 +56,21 @@ impl From<Refusal> for Refused {
     }
 }
 
+impl From<Unwritten> for Refused {
+    fn from(why: Unwritten) -> Refused {
+        match why {
+            Unwritten::Busy => Refused::unavailable("too many writes wait; try again"),
+            Unwritten::Closed => Refusal::Closed.into(),
+            Unwritten::Full => Refused::new(StatusCode::INSUFFICIENT_STORAGE, "the disk is full: nothing was stored"),
+            Unwritten::Failed(error) => error.into(),
+        }
+    }
+}
+
 impl From<Error> for Refused {
     fn from(error: Error) -> Refused {
         let internal = |message: &str| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, message);
         match error {
-            Error::File { message, .. } if message.contains("disk is full") => {
-                Refused::new(StatusCode::INSUFFICIENT_STORAGE, "the disk is full: nothing was stored")
-            }
-            Error::OutOfMemory(message) if message.contains("writes wait") || message.contains("shuts down") => {
-                Refused::unavailable(&format!("{message}; try again"))
-            }
             Error::DeviceLost(_) => Refusal::Lost.into(),
             Error::OutOfMemory(_) => internal("the device has too little memory for this request"),
             Error::File { .. } => internal("a file could not be read or written; the server's log says which"),

@@ -9,11 +9,12 @@
 //! | `forgotten` | keyed hash of a user of the model's own data, whose history there is not to be used | nothing |
 //! | `meta` | `schema`, `model`, `number`, `secret`, `salt`, `dirty` | |
 
+mod compact;
 mod rows;
 mod writer;
 
 pub use rows::{Event, Facts, State};
-pub use writer::{Writer, Written};
+pub use writer::{Unwritten, Writer, Written};
 
 use crate::error::{Error, Result};
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition};

@@ -1,11 +1,12 @@
 //! One thread writes. What waits together is committed together: one fsync for all of it, and then the answers.
 
+use super::compact;
 use super::rows::{self, Event, Facts};
 use super::{EVENTS, FORGOTTEN, ITEMS, KEYS, META, Moved, STATES, Store, of_redb, open};
 use crate::error::{Error, Result};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -22,6 +23,33 @@ pub struct Written {
     pub count: u64,
 }
 
+/// Why nothing was written.
+#[derive(Debug, Clone)]
+pub enum Unwritten {
+    /// More writes wait than the queue holds.
+    Busy,
+    /// The server shuts down.
+    Closed,
+    /// The disk is full.
+    Full,
+    Failed(Error),
+}
+
+impl From<Error> for Unwritten {
+    fn from(error: Error) -> Unwritten {
+        Unwritten::Failed(error)
+    }
+}
+
+pub(super) fn unwritten(path: &Path, error: &redb::Error) -> Unwritten {
+    match error {
+        redb::Error::Io(e) if e.kind() == std::io::ErrorKind::StorageFull => Unwritten::Full,
+        other => Unwritten::Failed(of_redb(path, other)),
+    }
+}
+
+pub(super) type Outcome<T> = std::result::Result<T, Unwritten>;
+
 enum What {
     Events(Vec<Event>),
     States(Vec<Moved>),
@@ -32,7 +60,7 @@ enum What {
 
 struct Write {
     what: What,
-    reply: Option<oneshot::Sender<Result<Written>>>,
+    reply: Option<oneshot::Sender<Outcome<Written>>>,
 }
 
 /// Where writes are handed in. Cheap to clone.
@@ -56,18 +84,18 @@ impl Writer {
         Writer { send: Arc::new(Mutex::new(Some(send))), thread: Arc::new(Mutex::new(thread.ok())) }
     }
 
-    async fn write(&self, what: What) -> Result<Written> {
+    async fn write(&self, what: What) -> Outcome<Written> {
         let (reply, answer) = oneshot::channel();
         self.send(Write { what, reply: Some(reply) })?;
-        answer.await.unwrap_or_else(|_| Err(closed()))
+        answer.await.unwrap_or(Err(Unwritten::Closed))
     }
 
-    fn send(&self, write: Write) -> Result<()> {
+    fn send(&self, write: Write) -> Outcome<()> {
         let send = self.send.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match send.map(|s| s.try_send(write)) {
             Some(Ok(())) => Ok(()),
-            Some(Err(TrySendError::Full(_))) => Err(Error::OutOfMemory("too many writes wait".into())),
-            _ => Err(closed()),
+            Some(Err(TrySendError::Full(_))) => Err(Unwritten::Busy),
+            _ => Err(Unwritten::Closed),
         }
     }
 
@@ -75,7 +103,7 @@ impl Writer {
     ///
     /// # Errors
     /// When they are not stored: all of them or none.
-    pub async fn events(&self, events: Vec<Event>) -> Result<Written> {
+    pub async fn events(&self, events: Vec<Event>) -> Outcome<Written> {
         self.write(What::Events(events)).await
     }
 
@@ -86,7 +114,7 @@ impl Writer {
 
     /// # Errors
     /// When it is not stored.
-    pub async fn item(&self, name: String, facts: Facts) -> Result<Written> {
+    pub async fn item(&self, name: String, facts: Facts) -> Outcome<Written> {
         self.write(What::Item(name, facts)).await
     }
 
@@ -94,7 +122,7 @@ impl Writer {
     ///
     /// # Errors
     /// When nothing was removed.
-    pub async fn forget(&self, user: String, in_model: bool) -> Result<Written> {
+    pub async fn forget(&self, user: String, in_model: bool) -> Outcome<Written> {
         self.write(What::Forget { user, in_model }).await
     }
 
@@ -102,7 +130,7 @@ impl Writer {
     ///
     /// # Errors
     /// When it stays as it is.
-    pub async fn compact(&self) -> Result<Written> {
+    pub async fn compact(&self) -> Outcome<Written> {
         self.write(What::Compact).await
     }
 
@@ -116,10 +144,6 @@ impl Writer {
     }
 }
 
-fn closed() -> Error {
-    Error::OutOfMemory("the server shuts down".into())
-}
-
 struct Worker {
     store: Arc<Store>,
     watch: Watch,
@@ -130,11 +154,12 @@ struct Worker {
 impl Worker {
     fn run(&mut self, receive: &Receiver<Write>) {
         loop {
+            drop(self.compact_if_due());
             let patience = self.compact_at.map_or(Duration::from_secs(3600), |at| at - at.min(Instant::now()));
             match receive.recv_timeout(patience) {
                 Ok(first) => self.commit(first, receive),
-                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => drop(self.compact_if_due()),
-                Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => (),
+                Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
@@ -167,7 +192,7 @@ impl Worker {
     }
 
     /// All of `writes` in one transaction.
-    fn together(&mut self, writes: &[Write]) -> Result<Vec<Written>> {
+    fn together(&mut self, writes: &[Write]) -> Outcome<Vec<Written>> {
         let store = self.store.clone();
         let path = store.path.clone();
         let outcome = {
@@ -195,7 +220,7 @@ impl Worker {
             if let Err(error) = self.open_again() {
                 tracing::error!("{error}");
             }
-            of_redb(&path, &e)
+            unwritten(&path, &e)
         })
     }
 
@@ -214,83 +239,26 @@ impl Worker {
         self.store.db().is_ok_and(|db| look(db.get()).unwrap_or(false))
     }
 
-    fn compact_if_due(&mut self) -> Result<()> {
+    fn compact_if_due(&mut self) -> Outcome<()> {
         match self.compact_at.is_some_and(|at| at <= Instant::now()) {
             true => self.compact().map(drop),
             false => Ok(()),
         }
     }
 
-    /// Copies what is in use to a new file and puts that in place of the old one: free pages keep what was in them.
-    fn compact(&mut self) -> Result<Written> {
-        let path = self.store.path.clone();
-        let beside = path.with_added_extension("compacting");
-        let done = self.copy_to(&beside).and_then(|fresh| {
-            let mut db = self.store.db.write().unwrap_or_else(PoisonError::into_inner);
-            std::fs::rename(&beside, &path).map_err(|e| Error::file(&path, &e))?;
-            *db = Some(fresh);
-            drop(db);
-            sync_folder(&path)
-        });
-        match done {
-            Ok(()) => {
+    fn compact(&mut self) -> Outcome<Written> {
+        match compact::rewrite(&self.store) {
+            Ok(bytes) => {
                 self.compact_at = None;
-                let bytes = std::fs::metadata(&path).map_or(0, |m| m.len());
                 tracing::info!(bytes, "store compacted");
                 Ok(Written { count: bytes })
             }
             Err(error) => {
-                drop(std::fs::remove_file(&beside));
                 self.compact_at = self.compact_at.map(|_| Instant::now() + Duration::from_secs(60));
-                tracing::error!("the store was not compacted: {error}");
+                tracing::error!("the store was not compacted: {error:?}");
                 Err(error)
             }
         }
-    }
-
-    fn copy_to(&self, beside: &Path) -> Result<Database> {
-        drop(std::fs::remove_file(beside)); // of a compaction that a kill ended
-        let old = self.store.db()?;
-        let new = open(beside, false)?;
-        let copy = || -> std::result::Result<(), redb::Error> {
-            let from = old.get().begin_read()?;
-            let txn = new.begin_write()?;
-            for table in [EVENTS, KEYS, STATES, FORGOTTEN] {
-                copy_table(&from, &txn, table)?;
-            }
-            copy_table(&from, &txn, ITEMS)?;
-            copy_table(&from, &txn, META)?;
-            txn.open_table(META)?.remove("dirty")?;
-            txn.commit()?;
-            Ok(())
-        };
-        copy().map_err(|e| of_redb(beside, &e))?;
-        Ok(new)
-    }
-}
-
-fn copy_table<K: redb::Key + 'static, V: redb::Value + 'static>(
-    from: &redb::ReadTransaction,
-    to: &WriteTransaction,
-    table: TableDefinition<K, V>,
-) -> std::result::Result<(), redb::Error> {
-    let mut new = to.open_table(table)?;
-    for entry in from.open_table(table)?.iter()? {
-        let (key, value) = entry?;
-        new.insert(key.value(), value.value())?;
-    }
-    Ok(())
-}
-
-/// A renamed file is safe once its folder is.
-fn sync_folder(path: &Path) -> Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    match cfg!(unix) {
-        true => std::fs::File::open(folder).and_then(|f| f.sync_all()).map_err(|e| Error::file(folder, &e)),
-        false => Ok(()),
     }
 }
 
