@@ -26,6 +26,7 @@ pub use home::Open;
 pub use wire::Limits;
 
 use crate::error::{Error, Result};
+use crate::train::Checkpoint;
 use access::Tokens;
 use engine::Engine;
 use home::Home;
@@ -131,6 +132,7 @@ impl Server {
             bytes => Ok(Salt::new(&bytes)),
         });
         let salt = salt.transpose()?.unwrap_or_default();
+        Checkpoint::open(&options.model)?; // before a store is made for it
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("http").build();
         let no_runtime = |e: std::io::Error| Error::Config(format!("no threads for connections: {e}"));
         let runtime = runtime.map_err(no_runtime)?;
