@@ -28,7 +28,7 @@
 //!
 //! ```text
 //! data ─────────────────────────────┐
-//! gpu → tensor → tape → ops → nn → model → { train, eval } → main
+//! gpu → tensor → tape → ops → nn → model → { train, eval } → serve → main
 //!                        ▲
 //! reference, check (f64): used by tests, benches and `doctor`
 //! ```
@@ -46,7 +46,7 @@
 //! # Features
 //!
 //! Without any: kernels and autograd. `recsys`: layers, model, data, training, evaluation. `check`: definitions in f64 and
-//! the comparison with them. `cli`: the program.
+//! the comparison with them. `serve`: the HTTP server. `cli`: the program.
 
 pub mod error;
 pub mod gpu;
@@ -66,6 +66,8 @@ pub mod model;
 pub mod nn;
 #[cfg(feature = "check")]
 pub mod reference;
+#[cfg(feature = "serve")]
+pub mod serve;
 #[cfg(feature = "recsys")]
 pub mod train;
 

@@ -24,6 +24,7 @@ enum Command {
     Recommend(cli::recommend::Args),
     Experiment(cli::experiment::Args),
     Tune(cli::tune::Args),
+    Serve(cli::serve::Args),
     Bench(cli::bench::Args),
     Doctor(cli::doctor::Args),
 }
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Command::Recommend(a) => cli::recommend::run(a, common),
         Command::Experiment(a) => cli::experiment::run(a, common),
         Command::Tune(a) => cli::tune::run(a, common),
+        Command::Serve(a) => cli::serve::run(a, common),
         Command::Bench(a) => cli::bench::run(a, common),
         Command::Doctor(a) => cli::doctor::run(a, common),
     };

@@ -125,7 +125,7 @@ fn every_op_has_its_places() {
 /// Files, and the modules of this crate that they must not name.
 const UNKNOWN_TO: &[(&str, &[&str])] = &[
     ("src/error", &["gpu", "tensor", "tape", "ops", "nn", "model", "data", "train", "eval", "check", "reference"]),
-    ("src/data", &["gpu", "tensor", "tape", "ops", "nn", "model", "train", "eval", "check", "reference"]),
+    ("src/data", &["gpu", "tensor", "tape", "ops", "nn", "model", "train", "eval", "serve", "check", "reference"]),
     ("src/reference", &["gpu", "tensor", "tape", "ops", "nn", "model", "data", "train", "eval", "check", "error"]),
     ("src/gpu", &["tensor", "tape", "ops", "nn", "model", "data", "train", "eval", "check", "reference"]),
     ("src/tensor", &["tape", "nn", "model", "data", "train", "eval", "check", "reference"]),
@@ -133,9 +133,10 @@ const UNKNOWN_TO: &[(&str, &[&str])] = &[
     ("src/ops", &["nn", "model", "data", "train", "eval", "check", "reference"]),
     ("src/check", &["nn", "model", "data", "train", "eval"]),
     ("src/nn", &["model", "data", "train", "eval", "check", "reference"]),
-    ("src/model", &["data", "train", "eval", "check", "reference"]),
-    ("src/train", &["check", "reference"]),
-    ("src/eval", &["check", "reference"]),
+    ("src/model", &["data", "train", "eval", "serve", "check", "reference"]),
+    ("src/train", &["serve", "check", "reference"]),
+    ("src/eval", &["serve", "check", "reference"]),
+    ("src/serve", &["check", "reference"]),
 ];
 
 /// Words that only some files may contain.
@@ -144,7 +145,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("clap::", &["src/cli/", "src/main.rs"]),
     ("indicatif::", &["src/cli/"]),
     ("println!", &["src/cli/", "src/main.rs"]),
-    ("std::fs", &["src/gpu/record.rs", "src/gpu/autotune.rs", "src/data/", "src/train/", "src/cli/"]),
+    ("std::fs", &["src/gpu/record.rs", "src/gpu/autotune.rs", "src/data/", "src/train/", "src/serve/", "src/cli/"]),
 ];
 
 /// Modules that a text names after `crate::`, alone or in braces; what the root exports counts for its module.

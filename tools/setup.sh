@@ -68,6 +68,10 @@ if ! command -v cc >/dev/null; then
     echo "no C linker (cc) found, which Rust needs" >&2
     install build-essential
 fi
+# For the test of the server's page, where a browser is asked for. Without one that test says that it is skipped.
+if [ -n "${DESIREPATH_BROWSER:-}" ] && ! command -v chromium >/dev/null; then
+    (install chromium) || echo "no chromium: the server's page will not be tested" >&2
+fi
 driver && exit 0
 if [ -n "$chosen" ] && linkable libvulkan.so.1; then
     echo "VK_DRIVER_FILES or VK_ICD_FILENAMES names no driver that works here ($chosen): unset it and run this again" >&2

@@ -7,6 +7,7 @@ pub mod evaluate;
 pub mod experiment;
 pub mod prepare;
 pub mod recommend;
+pub mod serve;
 pub mod train;
 pub mod tune;
 
@@ -32,8 +33,16 @@ pub struct Common {
 impl Common {
     /// Opens the device; a software adapter works and is pointed out.
     pub fn gpu(&self) -> Result<Gpu> {
-        let mut options = Options::from_env();
-        options.adapter = self.adapter.clone().or(options.adapter);
+        Common::open(self.options())
+    }
+
+    /// How to open it.
+    pub fn options(&self) -> Options {
+        let options = Options::from_env();
+        Options { adapter: self.adapter.clone().or(options.adapter), ..options }
+    }
+
+    pub fn open(options: Options) -> Result<Gpu> {
         let gpu = Gpu::open(options)?;
         if gpu.info().software {
             eprintln!("running on {}: correct, but on the CPU", gpu.info());

@@ -13,11 +13,13 @@ mod catalogue;
 mod config;
 mod repeats;
 mod score;
+mod serving;
 
 pub use batch::{Batch, History, Request};
 pub use catalogue::Catalogue;
 pub use config::{Config, PRESETS};
 pub use score::{Recommendation, Targets};
+pub use serving::{NewItem, Serving};
 
 use crate::gpu::Gpu;
 use crate::nn::{Block, BlockInput, Init, LayerNorm, Linear, Params, gru_weights};

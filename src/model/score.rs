@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::nn::Linear;
 use crate::ops::{self, Activation, CrossEntropy, Exclusions, Ids, Masked};
 use crate::tape::Tape;
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, Words};
 
 /// What a training batch is to predict.
 #[derive(Debug)]
@@ -33,6 +33,26 @@ pub struct Recommendation {
     /// The sigmoid output, where the model was trained with one: with ratings, that the item will be liked; without, that
     /// it is what comes next.
     pub probability: Option<f32>,
+}
+
+/// How a score becomes a probability.
+pub(super) struct Odds {
+    shared: bool,
+    output: Option<[f32; 2]>,
+}
+
+impl Odds {
+    /// `item` with its score in the catalogue and what the pointer adds, for a history of which the pointer says `own`.
+    pub fn of(&self, own: &Owns, item: u32, score: f32, boost: f32) -> Recommendation {
+        Recommendation {
+            item,
+            score: score + boost,
+            probability: match self.shared {
+                true => Some((f64::from(score + boost) + own.log_share).exp() as f32),
+                false => self.output.map(|[w, b]| 1.0 / (1.0 + (-(w * score + b)).exp())),
+            },
+        }
+    }
 }
 
 impl Model {
@@ -106,7 +126,7 @@ impl Model {
     }
 
     /// A forward pass, and what the pointer says of each history's own items (nothing where there is none).
-    fn last(&self, histories: &[History]) -> Result<(Forward, Vec<Owns>)> {
+    pub(super) fn last(&self, histories: &[History]) -> Result<(Forward, Vec<Owns>)> {
         let newest = self.newest(histories);
         let forward = self.forward(&newest);
         let own = match &self.repeats {
@@ -138,32 +158,50 @@ impl Model {
     /// The `k` best items for each history, best first, without those that `exclude` names for it.
     pub fn recommend(&self, histories: &[History], exclude: &[Vec<u32>], k: usize) -> Result<Vec<Vec<Recommendation>>> {
         let (Forward { states, vectors, .. }, own) = self.last(histories)?;
+        self.best(&states, &vectors, &own, exclude, k)
+    }
+
+    /// The same from `states: [rows, dim]` and what the pointer says of the items of each row's history.
+    pub(super) fn best(
+        &self,
+        states: &Tensor,
+        vectors: &Tensor,
+        own: &[Owns],
+        exclude: &[Vec<u32>],
+        k: usize,
+    ) -> Result<Vec<Vec<Recommendation>>> {
         // What the pointer may lift is ranked apart.
-        let apart = Exclusions::new(&self.gpu, &with_own(exclude, &own));
+        let apart = Exclusions::new(&self.gpu, &with_own(exclude, own));
         let k = k.min(self.catalogue.n_items);
         let bias = self.item_bias.as_ref();
-        let (scores, ids) = ops::top_k(&self.gpu, &states, &vectors, bias, Some(&apart), k, 1);
-        let (scores, ids, output) = self.read(&scores, &ids)?;
-        // Where the pointer has a share, what comes next has the probability that training gives it.
-        let shared = self.repeats.is_some() && !self.catalogue.rated;
-        let one = |r: usize, item: u32, score: f32, boost: f32| Recommendation {
-            item,
-            score: score + boost,
-            probability: match shared {
-                true => Some((f64::from(score + boost) + own[r].log_share).exp() as f32),
-                false => output.map(|[w, b]| 1.0 / (1.0 + (-(w * score + b)).exp())),
-            },
-        };
+        let (scores, ids) = ops::top_k(&self.gpu, states, vectors, bias, Some(&apart), k, 1);
+        let (scores, ids, odds) = self.read(&scores, &ids)?;
         let row = |r: usize| {
-            let others = (r * k..(r + 1) * k).filter(|i| ids[*i] != u32::MAX).map(|i| one(r, ids[i], scores[i], 0.0));
+            let found = (r * k..(r + 1) * k).filter(|i| ids[*i] != u32::MAX);
+            let others = found.map(|i| odds.of(&own[r], ids[i], scores[i], 0.0));
             let allowed = own[r].items.iter().filter(|o| !exclude[r].contains(&o.item));
             let mut list: Vec<Recommendation> =
-                others.chain(allowed.map(|o| one(r, o.item, o.score, o.boost))).collect();
+                others.chain(allowed.map(|o| odds.of(&own[r], o.item, o.score, o.boost))).collect();
             list.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.item.cmp(&b.item)));
             list.truncate(k);
             list
         };
-        Ok((0..histories.len()).map(row).collect())
+        Ok((0..own.len()).map(row).collect())
+    }
+
+    pub(super) fn odds(&self) -> Result<Odds> {
+        let Some(Linear { w, b: Some(b) }) = &self.output else { return Ok(self.odds_by(None)) };
+        let [w, b] = Tensor::to_vecs([w, b])?;
+        Ok(self.odds_by(Some([w, b])))
+    }
+
+    /// From weight and offset of the sigmoid output. Without ratings it learned from one random item beside each that came
+    /// next, while there are all others: the odds are so many times smaller (King & Zeng 2001).
+    fn odds_by(&self, output: Option<[Words; 2]>) -> Odds {
+        let others = if self.catalogue.rated { 1 } else { self.catalogue.n_items.max(1) };
+        let line = |[w, b]: [Words; 2]| [w.of::<f32>()[0], b.of::<f32>()[0] - (others as f32).ln()];
+        // Where the pointer has a share, what comes next has the probability that training gives it.
+        Odds { shared: self.repeats.is_some() && !self.catalogue.rated, output: output.map(line) }
     }
 
     /// Share of attention that each event of `history` gets from the last one, over all heads of the first attention.
@@ -177,18 +215,14 @@ impl Model {
         Ok(Some((0..batch.len).map(mean).collect()))
     }
 
-    /// Scores, ids, and weight and offset of the sigmoid output, all in one read: each wait for a device costs as much as
-    /// many kernels. Without ratings the output learned from one random item beside each that came next, while there are
-    /// all others: the odds are so many times smaller (King & Zeng 2001).
-    fn read(&self, scores: &Tensor, ids: &Tensor) -> Result<(Vec<f32>, Vec<u32>, Option<[f32; 2]>)> {
+    /// Scores, ids and odds in one read: each wait for a device costs as much as many kernels.
+    fn read(&self, scores: &Tensor, ids: &Tensor) -> Result<(Vec<f32>, Vec<u32>, Odds)> {
         let Some(Linear { w, b: Some(b) }) = &self.output else {
             let [scores, ids] = Tensor::to_vecs([scores, ids])?;
-            return Ok((scores.of(), ids.of(), None));
+            return Ok((scores.of(), ids.of(), self.odds_by(None)));
         };
         let [scores, ids, w, b] = Tensor::to_vecs([scores, ids, w, b])?;
-        let others = if self.catalogue.rated { 1 } else { self.catalogue.n_items.max(1) };
-        let line = [w.of::<f32>()[0], b.of::<f32>()[0] - (others as f32).ln()];
-        Ok((scores.of(), ids.of(), Some(line)))
+        Ok((scores.of(), ids.of(), self.odds_by(Some([w, b]))))
     }
 
     /// The rank of each history's target among all items but the excluded, 1 for the best; ties count against it. 0 where

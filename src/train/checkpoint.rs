@@ -157,6 +157,11 @@ impl Checkpoint {
         Ok(Checkpoint { folder, config, options, seen, fingerprint })
     }
 
+    /// Where it was found.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Names, what is known of items, and each user's newest events.
     pub fn data(&self) -> Result<Dataset> {
         Dataset::load(&self.folder.join("data"))

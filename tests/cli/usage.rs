@@ -3,7 +3,7 @@ use crate::{contents, copy, place, run, text};
 #[test]
 fn every_command_has_a_help_with_an_example() {
     let list = run(&["--help"]).ok();
-    for name in ["demo", "prepare", "train", "evaluate", "recommend", "bench", "doctor"] {
+    for name in ["demo", "prepare", "train", "evaluate", "recommend", "serve", "bench", "doctor"] {
         assert!(list.contains(&format!("  {name} ")), "{name} is not listed in {list}");
         let help = run(&[name, "--help"]).ok();
         assert!(help.contains("Examples:") && help.contains(&format!("  desirepath {name}")), "{help}");
@@ -50,6 +50,12 @@ fn wrong_usage_is_told_and_has_its_own_exit_code() {
     train(["--set", "batch=1152921504606846976"]).fails(2, "batch = 1152921504606846976: expected 1 to 65536");
     train(["--set", "ffn=1152921504606846976"]).fails(2, "ffn = 1152921504606846976: expected 1 to 64");
     train(["--set", "lr=nan"]).fails(2, "lr = NaN");
+    let store = text(&out);
+    run(&["serve", model]).fails(2, "--store");
+    run(&["serve", model, "--store", store, "--listen", "0.0.0.0:0"]).fails(2, "--token-file");
+    run(&["serve", model, "--store", store, "--batch", "0"]).fails(2, "--batch");
+    run(&["serve", model, "--store", store, "--max-top", "1001"]).fails(2, "--max-top 1001: expected 1 to 1000");
+    run(&["serve", data, "--store", store]).fails(1, "not a model folder");
     assert!(!out.exists(), "nothing was begun");
 }
 

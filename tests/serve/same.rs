@@ -1,0 +1,173 @@
+//! The server says what `desirepath recommend` and the model say, however its answers come about.
+
+use crate::{Live, NOW, gpu, names, world};
+use desirepath::model::{History, Request, Serving};
+use desirepath::train::{Checkpoint, history};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Command;
+
+fn program(model: &Path, user: &str) -> Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_desirepath"))
+        .args(["recommend", model.to_str().expect("UTF-8"), "--user", user, "--top", "8", "--json"])
+        .args(["--at", &NOW.to_string()])
+        .output()
+        .expect("it starts");
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+#[test]
+fn the_program_recommends_the_same() {
+    for model in [world().whole(), world().gru()] {
+        let live = Live::new(&model);
+        for user in [world().user(0), world().user(17)] {
+            let (server, program) = (live.recommend(user), program(&model, user));
+            assert_eq!(names(&server), names(&program), "{} {user}", model.display());
+            for (a, b) in
+                server["items"].as_array().expect("items").iter().zip(program["items"].as_array().expect("items"))
+            {
+                for what in ["score", "probability"].iter().filter(|what| b[**what].is_number()) {
+                    let [a, b] = [a, b].map(|r| r[what].as_f64().expect("a number"));
+                    assert!((a - b).abs() < 1e-4 * b.abs().max(1.0), "{what}: {a} and {b}");
+                }
+            }
+        }
+    }
+}
+
+/// Requests that share a batch get what each would get alone.
+#[test]
+fn a_batch_changes_no_answer() {
+    let live = Live::with(&world().whole(), |o| o.gather.wait = std::time::Duration::from_millis(100));
+    let alone: Vec<Value> = world().dataset.users.iter().map(|u| live.recommend(u)).collect();
+    let together: Vec<Value> = std::thread::scope(|scope| {
+        let live = &live;
+        let ask = |user: &'static String| scope.spawn(move || live.recommend(user));
+        let threads: Vec<_> = world().dataset.users.iter().map(ask).collect();
+        threads.into_iter().map(|t| t.join().expect("an answer")).collect()
+    });
+    for (a, b) in alone.iter().zip(&together) {
+        assert_eq!(names(a), names(b));
+    }
+    let text = live.get("/metrics").text;
+    let batches = text.lines().find_map(|l| l.strip_prefix("desirepath_batch_requests_count ")).expect("a count");
+    let batches: usize = batches.parse().expect("a number");
+    assert!(batches < 75, "{batches} batches for 80 requests: nothing was gathered");
+}
+
+/// The GRU's state moved on by single events is that of the whole history.
+#[test]
+fn a_state_that_moves_on_is_the_state() {
+    let (checkpoint, data) = {
+        let checkpoint = Checkpoint::open(&world().gru()).expect("a model");
+        let data = checkpoint.data().expect("its data");
+        (checkpoint, data)
+    };
+    let model = Serving::new(checkpoint.load(gpu(), &data).expect("weights"), 0).expect("a device");
+    assert!(model.steps());
+    let users: Vec<u32> = (1..=10).collect();
+    let whole = |user: u32| history(&data, user, data.events_of(user as usize), Request::default()).last(12);
+    let of = |user: u32, count: usize| up_to(whole(user), count);
+    let first: Vec<History> = users.iter().map(|u| of(*u, 1)).collect();
+    let mut states = model.states_after(&first).expect("states");
+    for count in 2..=6 {
+        let histories: Vec<History> = users.iter().map(|u| of(*u, count)).collect();
+        states = model.step(&states, &histories).expect("a step");
+        let expected = model.states_after(&histories).expect("states");
+        let worst = states.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-5, "{worst} after {count} events");
+    }
+    let histories: Vec<History> = users.iter().map(|u| of(*u, 6)).collect();
+    let exclude = vec![vec![3]; users.len()];
+    let from_states = model.recommend_from(&states, &users, &exclude, 8).expect("a ranking");
+    let from_histories = model.recommend(&histories, &exclude, 8).expect("a ranking");
+    for (a, b) in from_states.iter().zip(&from_histories) {
+        let ids = |list: &[desirepath::model::Recommendation]| list.iter().map(|r| r.item).collect::<Vec<_>>();
+        assert_eq!(ids(a), ids(b));
+    }
+}
+
+/// Events one by one, each with a state moved on and kept, against all of them at once in a store without states; beyond the
+/// length of the model, too, where its window slides.
+#[test]
+fn kept_states_answer_like_histories() {
+    let kept = Live::new(&world().gru());
+    let user = world().user(6);
+    let mut events = Vec::new();
+    for n in 0..16 {
+        let event = json!({ "user": user, "item": world().item(n), "time": NOW - 100 + n as i64 });
+        kept.post("/events", json!({ "events": [event] })).ok();
+        events.push(event);
+        let fresh = Live::new(&world().gru());
+        fresh.post("/events", json!({ "events": events })).ok();
+        assert_eq!(names(&kept.recommend(user)), names(&fresh.recommend(user)), "after {n} events");
+    }
+    for n in 0..10 {
+        kept.event("stranger", world().item(n), NOW - 50 + n as i64);
+        kept.recommend("stranger"); // whose state is in the store with the next commit
+    }
+    let text = kept.get("/metrics").text;
+    let count = |name: &str| {
+        let line = text.lines().find_map(|l| l.strip_prefix(&format!("desirepath_{name}_total ")).map(str::to_string));
+        line.expect("a counter").parse::<u64>().expect("a number")
+    };
+    assert!(count("gru_steps") >= 5, "states were moved on by {} steps", count("gru_steps"));
+}
+
+/// How much a state that went on through all of a long history would differ from the model's window, which training and
+/// `recommend` have. By hand: `MODEL=.out/gru4rec cargo test --all-features --test serve -- --ignored --nocapture long`
+#[test]
+#[ignore = "a measurement on a model that MODEL names"]
+fn long_histories_in_a_window_and_on_one_state() {
+    let folder = std::env::var("MODEL").expect("MODEL names a folder");
+    let checkpoint = Checkpoint::open(Path::new(&folder)).expect("a model");
+    let data = checkpoint.data().expect("its data");
+    let len = checkpoint.config.len;
+    let model = Serving::new(checkpoint.load(gpu(), &data).expect("weights"), 0).expect("a device");
+    let long = (1..=data.n_users()).filter(|u| data.events_of(*u).len() > 2 * len).take(64);
+    let users: Vec<u32> = long.map(|u| u as u32).collect();
+    let whole: Vec<History> =
+        users.iter().map(|u| history(&data, *u, data.events_of(*u as usize), Request::default())).collect();
+    let window: Vec<History> = whole.iter().map(|h| h.last(len)).collect();
+    let states = model.states_after(&window).expect("states");
+    let dim = checkpoint.config.dim;
+    let mut moved = Vec::new();
+    for h in &whole {
+        let first = up_to(*h, 1);
+        let mut state = model.states_after(&[first]).expect("a state");
+        for count in 2..=h.items.len() {
+            state = model.step(&state, &[up_to(*h, count)]).expect("a step");
+        }
+        moved.extend(state);
+    }
+    let exclude: Vec<Vec<u32>> = whole.iter().map(|h| h.items.to_vec()).collect();
+    let [a, b] = [&states, &moved].map(|s| model.recommend_from(s, &users, &exclude, 10).expect("a ranking"));
+    let shared = |(a, b): (&Vec<_>, &Vec<_>)| {
+        let b: Vec<u32> = b.iter().map(|r: &desirepath::model::Recommendation| r.item).collect();
+        a.iter().filter(|r: &&desirepath::model::Recommendation| b.contains(&r.item)).count()
+    };
+    let overlap: usize = a.iter().zip(&b).map(shared).sum();
+    let first = a.iter().zip(&b).filter(|(a, b)| a[0].item == b[0].item).count();
+    let norm = |v: &[f32]| v.iter().map(|x| x * x).sum::<f32>().sqrt();
+    let gap = |at: usize| {
+        let (a, b) = (&states[at * dim..][..dim], &moved[at * dim..][..dim]);
+        norm(&a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>()) / norm(a)
+    };
+    let mut gaps: Vec<f32> = (0..users.len()).map(gap).collect();
+    gaps.sort_by(f32::total_cmp);
+    println!(
+        "{} users with more than {} events: median relative difference of the states {:.2e}, largest {:.2e}; of 10 \
+         recommendations {:.2} are shared, the first is the same for {first}",
+        users.len(),
+        2 * len,
+        gaps[gaps.len() / 2],
+        gaps[gaps.len() - 1],
+        overlap as f64 / users.len() as f64,
+    );
+}
+
+fn up_to(history: History<'_>, count: usize) -> History<'_> {
+    let History { user, items, times, places, ratings, request } = history;
+    let (places, ratings) = (places.map(|p| &p[..count]), ratings.map(|r| &r[..count]));
+    History { user, items: &items[..count], times: &times[..count], places, ratings, request }
+}
