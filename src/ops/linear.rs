@@ -68,15 +68,17 @@ pub fn linear(
     y
 }
 
-struct Saved {
-    x: Tensor,
-    w: Tensor,
-    bias: Option<Tensor>,
-    z: Option<Tensor>,
+/// What the gradient of a linear layer needs.
+pub(super) struct Saved {
+    pub x: Tensor,
+    pub w: Tensor,
+    pub bias: Option<Tensor>,
+    /// What went into the activation, if there was one.
+    pub z: Option<Tensor>,
 }
 
 impl Saved {
-    fn backward(&self, gpu: &Gpu, grads: &mut Grads, dy: &Tensor, activation: Activation) {
+    pub fn backward(&self, gpu: &Gpu, grads: &mut Grads, dy: &Tensor, activation: Activation) {
         let Saved { x, w, bias, z } = self;
         let (rows, n_in) = x.rows();
         let n_out = w.shape()[0];

@@ -20,6 +20,8 @@ mod gru;
 mod ids;
 mod layer_norm;
 mod linear;
+#[cfg(any(feature = "recsys", feature = "check"))]
+mod linear_dropout;
 mod matmul;
 mod mean;
 mod mixture;
@@ -54,6 +56,8 @@ pub use layer_norm::layer_norm;
 #[cfg(feature = "check")]
 pub(crate) use layer_norm::layer_norm_by;
 pub use linear::{Activation, linear};
+#[cfg(any(feature = "recsys", feature = "check"))]
+pub(crate) use linear_dropout::linear_dropout;
 pub use matmul::matmul;
 pub use mean::mean;
 pub use mixture::mixture;
