@@ -33,6 +33,8 @@ const VALUES: &[(&str, &str, &[u32])] = &[
     ("", "GROUP", &[16, 64]),
     ("", "QUERIES", &[4, 8, 16]),
     ("", "LANES", &[1, 16, 64]),
+    ("", "PLUS", &[0, 1]),
+    ("layer_norm", "DIM", &[0, 1, 32]),
     ("gemm_lanes", "ROWS", &[32, 64]),
     ("attention_weights", "ROWS", &[2, 3]),
     ("cross_entropy", "THREADS", &[8, 256]),
