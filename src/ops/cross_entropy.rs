@@ -1,5 +1,5 @@
-use super::cut;
 use super::gemm::{Epilogue, Layout, add_parts, gemm, product};
+use super::{cut, width};
 use crate::gpu::{AdapterInfo, Buffer, Gpu, Kernel};
 use crate::kernel;
 use crate::tape::{Grads, Tape};
@@ -180,7 +180,7 @@ impl Pass {
                 };
                 self.logits(gpu, (start, n), part, &logits);
                 let buffers: [&Buffer; 5] = [&logits, &targets, &stats, &loss, &lse];
-                gpu.dispatch(LOSS.with(&threads(gpu)), self.params(n, part), &buffers, n);
+                gpu.dispatch(LOSS.with(&wide(gpu, part.1)), self.params(n, part), &buffers, n);
                 if keep && tracked {
                     kept.push(logits);
                 }
@@ -206,7 +206,7 @@ impl Pass {
                     logits
                 });
                 let buffers: [&Buffer; 4] = [&targets, &lse, &dy, &logits];
-                gpu.dispatch(BACKWARD.with(&threads(gpu)), self.params(n, (first, items)), &buffers, n);
+                gpu.dispatch(BACKWARD.with(&wide(gpu, items)), self.params(n, (first, items)), &buffers, n);
                 if let Some(dx) = &dx {
                     let (dx, table) = (cut(dx, start, n), cut(&self.table, first, items));
                     gemm(gpu, Layout::Nn, &logits, &table, &dx, [n, dim, items], first > 0);
@@ -265,6 +265,11 @@ impl Pass {
 /// On the CPU a workgroup is one subgroup: its barriers cost next to nothing.
 fn threads(gpu: &Gpu) -> [(&'static str, u32); 1] {
     [("THREADS", if gpu.info().cpu_kernels { 8 } else { 256 })]
+}
+
+/// The same for kernels that load as many logits at once as divide a row of `items`.
+fn wide(gpu: &Gpu, items: usize) -> [(&'static str, u32); 2] {
+    [threads(gpu)[0], ("WIDTH", width(items) as u32)]
 }
 
 #[cfg(test)]
