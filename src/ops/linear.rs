@@ -1,4 +1,4 @@
-use super::gemm::{Epilogue, Layout, gemm, product};
+use super::gemm::{Epilogue, Layout, product};
 use super::{ELEMENTWISE, pieces, width};
 use crate::gpu::{Gpu, Kernel};
 use crate::kernel;
@@ -87,8 +87,11 @@ impl Saved {
             None => dy.clone(),
         };
         if grads.wants(x) {
+            // What x has got on another way (a residual's) is added by the product.
+            let plus = grads.take(x).map(|plus| plus.reshape(x.shape()));
             let dx = Tensor::empty(gpu, x.shape());
-            gemm(gpu, Layout::Nn, &dz, w, &dx, [rows, n_in, n_out], false);
+            let epilogue = Epilogue { residual: plus.as_ref(), ..Epilogue::default() };
+            product(gpu, Layout::Nn, &dz, w, &dx, [rows, n_in, n_out], &epilogue);
             grads.add(x, dx);
         }
         let dbias = bias.as_ref().filter(|b| grads.wants(b)).map(|b| (b, Tensor::empty(gpu, b.shape())));

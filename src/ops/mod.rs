@@ -47,6 +47,8 @@ pub use dot::dot;
 pub(crate) use dot::dot_by;
 pub use dropout::dropout;
 pub use embedding::embedding;
+#[cfg(any(feature = "recsys", feature = "check"))]
+pub(crate) use embedding::{Rows, embedding_onto};
 pub use fill::fill;
 #[allow(unused_imports)] // for ops that multiply inside
 pub(crate) use gemm::{Layout, gemm};
