@@ -6,6 +6,8 @@
 mod adamw;
 mod add;
 mod add_broadcast;
+#[cfg(any(feature = "recsys", feature = "check"))]
+mod affine;
 mod attention;
 mod attention_pool;
 mod bce_with_logits;
@@ -37,6 +39,8 @@ pub use adamw::{AdamW, Update, adamw, adamw_all};
 pub use add::add;
 pub(crate) use add::sum_of;
 pub use add_broadcast::add_broadcast;
+#[cfg(any(feature = "recsys", feature = "check"))]
+pub(crate) use affine::affine;
 pub use attention::{Attention, attention, attention_weights};
 pub use attention_pool::attention_pool;
 pub use bce_with_logits::bce_with_logits;

@@ -1,5 +1,5 @@
 use crate::{assert_noticed, assert_ok, broken, gpu};
-use desirepath::check::elementwise::{add, add_broadcast, bce_with_logits, dropout, fill, scale};
+use desirepath::check::elementwise::{add, add_broadcast, affine, bce_with_logits, dropout, fill, scale};
 use desirepath::{Gpu, Options, Tape, Tensor, ops};
 
 const SIZES: [usize; 7] = [1, 2, 255, 256, 257, 1009, 70_000];
@@ -58,6 +58,24 @@ fn certain_logits_stay_finite() {
     let (z, t) = (Tensor::full(gpu(), &[1], 20.0), Tensor::full(gpu(), &[1], 1.0));
     let y = ops::bce_with_logits(&mut Tape::off(), &z, &t).item().unwrap();
     assert!((f64::from(y) / (-20f64).exp() - 1.0).abs() < 1e-4, "{y}");
+}
+
+#[test]
+fn lines() {
+    for n in [1, 255, 256, 257, 5003] {
+        let reports = affine(gpu(), n);
+        assert_eq!(reports.as_ref().map_or(4, Vec::len), 4, "y, dx, dw, db");
+        assert_ok(reports);
+    }
+    assert_noticed(affine(&broken("affine", "+ b[0]", ""), 10));
+    assert_noticed(affine(
+        &broken(
+            "affine_backward",
+            "k < 16u; k++) {\n            sums += shared_sixteen",
+            "k < 1u; k++) {\n            sums += shared_sixteen",
+        ),
+        300,
+    ));
 }
 
 #[test]
