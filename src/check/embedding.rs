@@ -25,7 +25,7 @@ impl Pattern {
 
     fn ids(self, rng: &mut Rng, rows: usize, n: usize) -> Vec<u32> {
         let special = if matches!(self, Pattern::Padded) { 0 } else { 1.min(rows - 1) };
-        let id = |i: usize| match matches!(self, Pattern::Uniform) || i % 2 == 0 {
+        let id = |i: usize| match matches!(self, Pattern::Uniform) || i.is_multiple_of(2) {
             true => rng.below(rows) as u32,
             false => special as u32,
         };

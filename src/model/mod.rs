@@ -155,8 +155,8 @@ impl Model {
     pub fn vectors(&self, tape: &mut Tape) -> Tensor {
         let mut v = self.item_table.clone();
         if let Some((table, of_item)) = &self.category {
-            let c = ops::embedding(tape, table, of_item, Some(0));
-            v = ops::add(tape, &v, &c);
+            let rows = Rows { table, ids: of_item, padding: Some(0), factor: 1.0 };
+            v = ops::embedding_onto(tape, Some(&v), rows, 0.0);
         }
         for (known, map) in &self.known {
             v = map.forward(tape, known, Activation::None, Some(&v));

@@ -4,7 +4,7 @@ use super::repeats::{Forward, Owns};
 use super::{Batch, History, Model, rows_of};
 use crate::error::Result;
 use crate::nn::Linear;
-use crate::ops::{self, CrossEntropy, Exclusions, Ids, Masked};
+use crate::ops::{self, CrossEntropy, Exclusions, Ids, Masked, Rows};
 use crate::tape::Tape;
 use crate::tensor::Tensor;
 
@@ -118,8 +118,10 @@ impl Model {
         let v = ops::embedding(tape, vectors, items, None);
         let scores = ops::dot(tape, states, &v);
         let Some(bias) = &self.item_bias else { return scores };
-        let bias = ops::embedding(tape, &bias.reshape(&[bias.len(), 1]), items, None);
-        ops::add(tape, &scores, &bias.reshape(scores.shape()))
+        let table = &bias.reshape(&[bias.len(), 1]);
+        let rows = Rows { table, ids: items, padding: None, factor: 1.0 };
+        let column = scores.reshape(&[scores.len(), 1]);
+        ops::embedding_onto(tape, Some(&column), rows, 0.0).reshape(scores.shape())
     }
 
     /// Scores of single pairs `(row of states, item)`.

@@ -60,7 +60,7 @@ pub fn adamw(
 }
 
 /// [`adamw`] on every parameter of a model, without waiting in between. Parameters whose memory is one piece, and that of
-/// their moments another (as those of [`Params`](crate::nn::Params)), go five to a dispatch: a kernel binds at most eight
+/// their moments another (as those of a model), go five to a dispatch: a kernel binds at most eight
 /// buffers under WebGPU's limits.
 #[track_caller]
 pub fn adamw_all(gpu: &Gpu, updates: &[Update], options: &AdamW, clip: Option<&Tensor>) {

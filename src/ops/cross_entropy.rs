@@ -1,4 +1,4 @@
-use super::gemm::{Epilogue, Layout, add_parts, gemm, product};
+use super::gemm::{Epilogue, Layout, add_parts, product};
 use super::{cut, width};
 use crate::gpu::{AdapterInfo, Buffer, Gpu, Kernel};
 use crate::kernel;
@@ -192,6 +192,8 @@ impl Pass {
     fn backward(self, gpu: &Gpu, grads: &mut Grads, dy: &Tensor, lse: &Tensor, kept: Vec<Tensor>) {
         let wanted = |x: &Tensor| grads.wants(x).then(|| Tensor::empty(gpu, x.shape()));
         let (dx, dbias) = (wanted(&self.x), self.bias.as_ref().and_then(wanted));
+        // What x has got on another way is added by the first product.
+        let plus = grads.take(&self.x).map(|plus| plus.reshape(self.x.shape()));
         // The gradient of the bias comes out of the same product.
         let dtable = (dbias.is_some() || grads.wants(&self.table)).then(|| Tensor::empty(gpu, self.table.shape()));
         let (_, dim) = self.x.rows();
@@ -209,7 +211,9 @@ impl Pass {
                 gpu.dispatch(BACKWARD.with(&wide(gpu, items)), self.params(n, (first, items)), &buffers, n);
                 if let Some(dx) = &dx {
                     let (dx, table) = (cut(dx, start, n), cut(&self.table, first, items));
-                    gemm(gpu, Layout::Nn, &logits, &table, &dx, [n, dim, items], first > 0);
+                    let plus = plus.as_ref().filter(|_| first == 0).map(|p| cut(p, start, n));
+                    let epilogue = Epilogue { residual: plus.as_ref(), accumulate: first > 0, ..Epilogue::default() };
+                    product(gpu, Layout::Nn, &logits, &table, &dx, [n, dim, items], &epilogue);
                 }
                 if let Some(dtable) = &dtable {
                     let dbias = dbias.as_ref().map(|d| cut(d, first, items));
