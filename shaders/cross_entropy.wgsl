@@ -4,9 +4,10 @@
 // Online maximum and sum: Milakov & Gimelshein 2018, https://arxiv.org/abs/1805.02867
 // One workgroup per row, one pass; bound by memory (on the CPU by exp).
 const THREADS: u32 = 256u;
+// include: element
 struct Params { rows: u32, items: u32, start: u32, first: u32, total: u32, smoothing: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> logits: array<f32>;              // [rows, items], item `start` first
+@group(0) @binding(1) var<storage, read> logits: array<Element>;          // [rows, items], item `start` first
 @group(0) @binding(2) var<storage, read> targets: array<u32>;             // [rows]
 @group(0) @binding(3) var<storage, read_write> stats: array<vec4<f32>>;   // [rows]: max, sum of exp, z_target, sum
 @group(0) @binding(4) var<storage, read_write> loss: array<f32>;          // [rows]
@@ -29,28 +30,40 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         }
         return;
     }
-    let base = row * params.items;
+    let count = params.items / WIDTH; // Elements of a row
+    let base = row * count;
+    let begin = min(max(params.first, params.start) - params.start, params.items);
+    let whole = (begin + WIDTH - 1u) / WIDTH; // the first Element of which all takes part
     var m = -1e30;
     var s = 0.0;
     var z = 0.0;
-    var i = max(params.first, params.start) - params.start + thread;
-    // Eight at a time: one exp for the change of maximum is shared by all of them.
-    for (; i + 7u * THREADS < params.items; i += 8u * THREADS) {
+    if (thread == 0u) {
+        for (var item = begin; item < min(whole * WIDTH, params.items); item++) {
+            let v = part(logits[base + item / WIDTH], item % WIDTH);
+            let top = max(m, v);
+            s = fma(s, exp(m - top), exp(v - top));
+            z += v;
+            m = top;
+        }
+    }
+    var i = whole + thread;
+    // Four at a time: one exp for the change of maximum is shared by all of them.
+    for (; i + 3u * THREADS < count; i += 4u * THREADS) {
         let at = base + i;
-        let a = vec4(logits[at], logits[at + THREADS], logits[at + 2u * THREADS], logits[at + 3u * THREADS]);
-        let b = vec4(logits[at + 4u * THREADS], logits[at + 5u * THREADS], logits[at + 6u * THREADS],
-            logits[at + 7u * THREADS]);
-        let ab = max(a, b);
-        let top = max(m, max(max(ab.x, ab.y), max(ab.z, ab.w)));
-        s = fma(s, exp(m - top), dot(exp(a - top) + exp(b - top), vec4(1.0)));
-        z += dot(a + b, vec4(1.0));
+        let a = logits[at];
+        let b = logits[at + THREADS];
+        let c = logits[at + 2u * THREADS];
+        let d = logits[at + 3u * THREADS];
+        let top = max(m, highest(max(max(a, b), max(c, d))));
+        s = fma(s, exp(m - top), total((exp(a - top) + exp(b - top)) + (exp(c - top) + exp(d - top))));
+        z += total((a + b) + (c + d));
         m = top;
     }
-    for (; i < params.items; i += THREADS) {
+    for (; i < count; i += THREADS) {
         let v = logits[base + i];
-        let top = max(m, v);
-        s = fma(s, exp(m - top), exp(v - top));
-        z += v;
+        let top = max(m, highest(v));
+        s = fma(s, exp(m - top), total(exp(v - top)));
+        z += total(v);
         m = top;
     }
     parts[thread] = vec4(m, s, 0.0, z);
@@ -63,7 +76,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     if (thread == 0u) {
         var all = parts[0];
         if (target_id >= params.start && target_id - params.start < params.items) {
-            all.z = logits[base + target_id - params.start];
+            let at = target_id - params.start;
+            all.z = part(logits[base + at / WIDTH], at % WIDTH);
         }
         if (params.start > 0u) {
             all = merged(stats[row], all);

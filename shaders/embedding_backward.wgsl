@@ -1,17 +1,20 @@
-// Sums of rows by segment: y[s] = sum of the rows that order[starts[s] .. starts[s + 1]] names, in that order, so the
-// same bits come out every time. A segment without rows gives zeros.
+// Sums of rows by segment: y[s] = factor times the sum of the rows that order[starts[s] .. starts[s + 1]] names, in that
+// order, so the same bits come out every time. A segment without rows gives zeros. With PLUS, what reached the table on
+// another way is added.
 // One thread per Element of y, which loops over its segment; long segments are cut first, into rows of `partial` that a
 // second dispatch adds up. Bound by memory.
-struct Params { segments: u32, dim: u32 } // dim counts Elements
+struct Params { segments: u32, dim: u32, factor: f32 } // dim counts Elements
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> dy: array<Element>;         // [n, dim]
 @group(0) @binding(2) var<storage, read> partial: array<Element>;    // [chunks, dim]
 @group(0) @binding(3) var<storage, read> order: array<u32>;      // rows of dy, or PARTIAL + rows of partial
 @group(0) @binding(4) var<storage, read> starts: array<u32>;     // [segments + 1]
-@group(0) @binding(5) var<storage, read_write> y: array<Element>;    // [segments, dim]
+@group(0) @binding(5) var<storage, read> plus: array<Element>;       // [segments, dim]
+@group(0) @binding(6) var<storage, read_write> y: array<Element>;    // [segments, dim]
 
 // include: element
 const PARTIAL: u32 = 0x80000000u;
+const PLUS: u32 = 0u;
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -31,6 +34,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         } else {
             sum += partial[(row - PARTIAL) * params.dim + column];
         }
+    }
+    sum *= params.factor;
+    if (PLUS == 1u) {
+        sum += plus[i];
     }
     y[i] = sum;
 }

@@ -1,13 +1,12 @@
 // Gradients of a layer normalization with respect to gamma and beta, summed over blocks of rows:
 //   dgamma = sum of dy * (x - mean) * rstd,   dbeta = sum of dy
 // One thread per (block, column), which loops over the block's rows; neighbours read neighbours. Bound by memory.
-struct Params { rows: u32, dim: u32, block: u32 } // dim counts Elements
+struct Params { rows: u32, dim: u32, block: u32, stride: u32 } // dim and stride count Elements
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Element>;             // [rows, dim]
 @group(0) @binding(2) var<storage, read> stats: array<f32>;         // [rows, 2]: mean, rstd
 @group(0) @binding(3) var<storage, read> dy: array<Element>;            // [rows, dim]
-@group(0) @binding(4) var<storage, read_write> dgamma: array<Element>;  // [blocks, dim]
-@group(0) @binding(5) var<storage, read_write> dbeta: array<Element>;   // [blocks, dim]
+@group(0) @binding(4) var<storage, read_write> sums: array<Element>;    // [blocks, 2, stride]: dgamma, dbeta
 
 // include: element
 
@@ -30,6 +29,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         sum_gamma += g * (x[at] - stats[2u * row]) * stats[2u * row + 1u];
         sum_beta += g;
     }
-    dgamma[i] = sum_gamma;
-    dbeta[i] = sum_beta;
+    let at = 2u * block * params.stride + column;
+    sums[at] = sum_gamma;
+    sums[at + params.stride] = sum_beta;
 }

@@ -124,7 +124,8 @@ impl Tensor {
         let mut shape = self.shape.clone();
         shape[0] = rows;
         let buffer = self.buffer.slice(start as u64 * row_bytes, rows as u64 * row_bytes);
-        let whole = self.whole.or(Some((self.id, self.parameter)));
+        // A parameter may itself be a part of memory that it shares with others.
+        let whole = self.whole.filter(|_| !self.parameter).or(Some((self.id, self.parameter)));
         Tensor { whole, ..Tensor::over(&self.gpu, buffer, &shape) }
     }
 

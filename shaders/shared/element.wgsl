@@ -6,6 +6,10 @@ fn total(v: Element) -> f32 {
     return v;
 }
 
+fn highest(v: Element) -> f32 {
+    return v;
+}
+
 // v with component k set.
 fn put(v: Element, k: u32, value: f32) -> Element {
     return value;

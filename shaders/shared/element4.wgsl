@@ -6,6 +6,10 @@ fn total(v: Element) -> f32 {
     return (v.x + v.y) + (v.z + v.w);
 }
 
+fn highest(v: Element) -> f32 {
+    return max(max(v.x, v.y), max(v.z, v.w));
+}
+
 // v with component k set.
 fn put(v: Element, k: u32, value: f32) -> Element {
     var changed = v;

@@ -34,6 +34,22 @@ pub fn add_broadcast(gpu: &Gpu, repeats: usize, m: usize) -> Result<Vec<Report>>
     check.run(gpu)
 }
 
+/// With a slope and an offset of one number each.
+pub fn affine(gpu: &Gpu, n: usize) -> Result<Vec<Report>> {
+    let mut rng = Rng::new(n as u64);
+    let inputs = [("x", n), ("w", 1), ("b", 1)].map(|(name, n)| Input::random(&mut rng, name, &[n], 1.0));
+    let check = Check {
+        op: "affine",
+        shape: format!("[{n}]"),
+        inputs: inputs.to_vec(),
+        reference: &|x| x[0].iter().map(|v| x[1][0] * v + x[2][0]).collect(),
+        device: &|tape, x| ops::affine(tape, &x[0], &x[1], &x[2]),
+        tolerance: 1e-6,
+        gradient_tolerance: 1e-5,
+    };
+    check.run(gpu)
+}
+
 pub fn scale(gpu: &Gpu, n: usize) -> Result<Vec<Report>> {
     let check = Check {
         op: "scale",

@@ -59,6 +59,42 @@ pub fn linear(
     check.run(gpu)
 }
 
+/// `x: [rows, n_in]` to `[rows, n_out]` with bias and dropout, whose mask is that of [`ops::dropout`] on the same tape.
+pub fn linear_dropout(
+    gpu: &Gpu,
+    [rows, n_in, n_out]: [usize; 3],
+    activation: Activation,
+    residual: bool,
+) -> Result<Vec<Report>> {
+    const P: f32 = 0.3;
+    let mut rng = Rng::new((rows * 1000 + n_out) as u64);
+    let mut inputs = vec![
+        Input::random(&mut rng, "x", &[rows, n_in], 1.0),
+        Input::random(&mut rng, "w", &[n_out, n_in], 1.0),
+        Input::random(&mut rng, "bias", &[n_out], 1.0),
+    ];
+    if residual {
+        inputs.push(Input::random(&mut rng, "residual", &[rows, n_out], 1.0));
+    }
+    let ones = upload(gpu, &vec![1.0; rows * n_out], &[rows, n_out]);
+    let keep = floats(&ops::dropout(&mut Tape::new(3), &ones, P))?;
+    let act = definition(activation);
+    let check = Check {
+        op: "linear",
+        shape: format!("[{rows}, {n_in}] to {n_out}, {activation:?}, dropout, residual {residual}"),
+        inputs,
+        reference: &|x| {
+            let y = reference::linear(&x[0], &x[1], Some(&x[2]), act, None, n_in);
+            let y: Vec<f64> = y.iter().zip(&keep).map(|(y, keep)| y * keep).collect();
+            if residual { reference::add(&x[3], &y) } else { y }
+        },
+        device: &|tape, x| ops::linear_dropout(tape, &x[0], &x[1], Some(&x[2]), activation, x.get(3), P),
+        tolerance: 5e-6,
+        gradient_tolerance: 2e-5,
+    };
+    check.run(gpu)
+}
+
 fn definition(activation: Activation) -> fn(f64) -> f64 {
     match activation {
         Activation::None => reference::identity,

@@ -55,6 +55,7 @@ const SHARED: &[(&str, &str)] = &[
     ("element", include_str!("../../shaders/shared/element.wgsl")),
     ("element4", include_str!("../../shaders/shared/element4.wgsl")),
     ("random", include_str!("../../shaders/shared/random.wgsl")),
+    ("dropout", include_str!("../../shaders/shared/dropout.wgsl")),
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("spacetime", include_str!("../../shaders/shared/spacetime.wgsl")),
     ("gemm_load", include_str!("../../shaders/shared/gemm_load.wgsl")),

@@ -40,6 +40,21 @@ impl Buffer {
         assert!(offset + len <= self.len, "buffer slice: {offset}+{len} leaves a buffer of {} bytes", self.len);
         Buffer { raw: self.raw.clone(), offset: self.offset + offset, len }
     }
+
+    /// Bytes from the start of the memory that this is a part of.
+    pub fn start(&self) -> u64 {
+        self.offset
+    }
+
+    /// All of the memory that this is a part of.
+    pub fn memory(&self) -> Buffer {
+        Buffer { raw: self.raw.clone(), offset: 0, len: self.raw.len }
+    }
+
+    /// Whether both are parts of the same memory.
+    pub fn shares(&self, other: &Buffer) -> bool {
+        Arc::ptr_eq(&self.raw, &other.raw)
+    }
 }
 
 #[derive(Debug)]

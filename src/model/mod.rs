@@ -23,7 +23,7 @@ pub use serving::{NewItem, Serving};
 
 use crate::gpu::Gpu;
 use crate::nn::{Block, BlockInput, Init, LayerNorm, Linear, Params, gru_weights};
-use crate::ops::{self, Activation, BiasLayout, GruWeights, Ids};
+use crate::ops::{self, Activation, BiasLayout, GruWeights, Ids, Rows};
 use crate::tape::Tape;
 use crate::tensor::Tensor;
 use repeats::Repeats;
@@ -157,8 +157,8 @@ impl Model {
     pub fn vectors(&self, tape: &mut Tape) -> Tensor {
         let mut v = self.item_table.clone();
         if let Some((table, of_item)) = &self.category {
-            let c = ops::embedding(tape, table, of_item, Some(0));
-            v = ops::add(tape, &v, &c);
+            let rows = Rows { table, ids: of_item, padding: Some(0), factor: 1.0 };
+            v = ops::embedding_onto(tape, Some(&v), rows, 0.0);
         }
         for (known, map) in &self.known {
             v = map.forward(tape, known, Activation::None, Some(&v));
@@ -168,19 +168,16 @@ impl Model {
 
     /// `[rows, len, dim]`: event embedding. Padding is zero but for what positions add, and is masked later.
     fn events(&self, tape: &mut Tape, batch: &Batch, vectors: &Tensor) -> Tensor {
-        let mut x = ops::embedding(tape, vectors, &batch.items, Some(0));
-        for (table, ids) in self.inputs.iter().zip(&batch.inputs) {
-            let part = ops::embedding(tape, table, ids, Some(0));
-            x = ops::add(tape, &x, &part);
-        }
-        if self.config.scale_inputs {
-            x = ops::scale(tape, &x, (self.config.dim as f32).sqrt());
-        }
+        let factor = if self.config.scale_inputs { (self.config.dim as f32).sqrt() } else { 1.0 };
+        let tables = std::iter::once((vectors, &batch.items)).chain(self.inputs.iter().zip(&batch.inputs));
+        let mut terms: Vec<Rows> = tables.map(|(table, ids)| Rows { table, ids, padding: Some(0), factor }).collect();
         if let (Some(table), Some(ids)) = (&self.positions, &batch.positions) {
-            let part = ops::embedding(tape, table, ids, Some(0));
-            x = ops::add(tape, &x, &part);
+            terms.push(Rows { table, ids, padding: Some(0), factor: 1.0 });
         }
-        ops::dropout(tape, &x, self.config.input_dropout)
+        let last = terms.len() - 1;
+        let dropout = |i: usize| if i == last { self.config.input_dropout } else { 0.0 };
+        let add = |x: Option<Tensor>, (i, rows)| Some(ops::embedding_onto(tape, x.as_ref(), rows, dropout(i)));
+        terms.into_iter().enumerate().fold(None, add).expect("items are always there")
     }
 
     /// `[rows, len, dim]`: what the sequence says at each position. `None` where no stage looks at it.

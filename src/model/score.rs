@@ -4,7 +4,7 @@ use super::repeats::{Forward, Owns};
 use super::{Batch, History, Model, rows_of};
 use crate::error::Result;
 use crate::nn::Linear;
-use crate::ops::{self, Activation, CrossEntropy, Exclusions, Ids, Masked};
+use crate::ops::{self, CrossEntropy, Exclusions, Ids, Masked, Rows};
 use crate::tape::Tape;
 use crate::tensor::{Tensor, Words};
 
@@ -77,23 +77,20 @@ impl Model {
         let loss = ops::mean(tape, &nll, n);
         match self.output_loss(tape, &states, &vectors, targets) {
             None => loss,
-            Some(output) => {
-                let output = ops::scale(tape, &output, self.config.output_weight);
-                ops::add(tape, &loss, &output)
-            }
+            Some(output) => ops::add(tape, &loss, &output),
         }
     }
 
-    /// `[1]`: binary cross-entropy of the sigmoid output: liked or not where there are ratings, else target or random.
+    /// `[1]`: weighted binary cross-entropy of the sigmoid output: liked or not where there are ratings, else target or random.
     fn output_loss(&self, tape: &mut Tape, states: &Tensor, vectors: &Tensor, targets: &Targets) -> Option<Tensor> {
         let output = self.output.as_ref()?;
-        let gpu = &self.gpu;
+        let (gpu, bias) = (&self.gpu, output.b.as_ref()?);
         let n = targets.items.host().len();
         let mut part = |items: &Ids, labels: &Tensor| {
-            let scores = self.pair_scores(tape, states, vectors, items).reshape(&[n, 1]);
-            let logits = output.forward(tape, &scores, Activation::None, None).reshape(&[n]);
+            let scores = self.pair_scores(tape, states, vectors, items);
+            let logits = ops::affine(tape, &scores, &output.w, bias);
             let losses = ops::bce_with_logits(tape, &logits, labels);
-            ops::mean(tape, &losses, n as f32)
+            ops::mean(tape, &losses, n as f32 / self.config.output_weight)
         };
         if let Some(likes) = &targets.likes {
             return Some(part(&targets.items, likes));
@@ -141,8 +138,10 @@ impl Model {
         let v = ops::embedding(tape, vectors, items, None);
         let scores = ops::dot(tape, states, &v);
         let Some(bias) = &self.item_bias else { return scores };
-        let bias = ops::embedding(tape, &bias.reshape(&[bias.len(), 1]), items, None);
-        ops::add(tape, &scores, &bias.reshape(scores.shape()))
+        let table = &bias.reshape(&[bias.len(), 1]);
+        let rows = Rows { table, ids: items, padding: None, factor: 1.0 };
+        let column = scores.reshape(&[scores.len(), 1]);
+        ops::embedding_onto(tape, Some(&column), rows, 0.0).reshape(scores.shape())
     }
 
     /// Scores of single pairs `(row of states, item)`.

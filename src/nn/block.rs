@@ -1,4 +1,4 @@
-use super::{LayerNorm, Linear, Params, add_dropped};
+use super::{LayerNorm, Linear, Params};
 use crate::ops::{self, Activation, Attention, SpaceTime};
 use crate::tape::Tape;
 use crate::tensor::Tensor;
@@ -42,12 +42,11 @@ impl Block {
     pub fn forward(&self, tape: &mut Tape, x: &Tensor, input: BlockInput) -> Tensor {
         let qkv = self.qkv(tape, x);
         let a = ops::attention(tape, &qkv, &self.options(input));
-        let x = project(tape, &self.out, &a, x, input.dropout);
+        let x = self.out.dropped(tape, &a, Activation::None, Some(x), input.dropout);
         let Some((norm, inner, outer)) = &self.ffn else { return x };
         let n = norm.forward(tape, &x);
-        let h = inner.forward(tape, &n, Activation::Gelu, None);
-        let h = ops::dropout(tape, &h, input.dropout);
-        project(tape, outer, &h, &x, input.dropout)
+        let h = inner.dropped(tape, &n, Activation::Gelu, None, input.dropout);
+        outer.dropped(tape, &h, Activation::None, Some(&x), input.dropout)
     }
 
     /// `[batch, heads, len]`: what the last event of each row attends to.
@@ -64,13 +63,4 @@ impl Block {
     fn options<'a>(&self, input: BlockInput<'a>) -> Attention<'a> {
         Attention { heads: self.heads, causal: true, lengths: input.lengths, dropout: input.dropout, bias: input.bias }
     }
-}
-
-/// `residual + dropout(layer(x))`, in one dispatch where there is no dropout.
-fn project(tape: &mut Tape, layer: &Linear, x: &Tensor, residual: &Tensor, dropout: f32) -> Tensor {
-    if !tape.is_on() || dropout == 0.0 {
-        return layer.forward(tape, x, Activation::None, Some(residual));
-    }
-    let y = layer.forward(tape, x, Activation::None, None);
-    add_dropped(tape, &y, residual, dropout)
 }

@@ -34,6 +34,18 @@ impl Linear {
     pub fn forward(&self, tape: &mut Tape, x: &Tensor, activation: Activation, residual: Option<&Tensor>) -> Tensor {
         ops::linear(tape, x, &self.w, self.b.as_ref(), activation, residual)
     }
+
+    /// `residual + dropout(activation(x · wᵀ + b))`
+    pub fn dropped(
+        &self,
+        tape: &mut Tape,
+        x: &Tensor,
+        activation: Activation,
+        residual: Option<&Tensor>,
+        dropout: f32,
+    ) -> Tensor {
+        ops::linear_dropout(tape, x, &self.w, self.b.as_ref(), activation, residual, dropout)
+    }
 }
 
 /// Normalises the last axis.
@@ -68,10 +80,4 @@ pub fn gru_weights(params: &mut Params, name: &str, [input, hidden]: [usize; 2])
         b_ih: add("bias_ih_l0", &[3 * hidden]),
         b_hh: add("bias_hh_l0", &[3 * hidden]),
     }
-}
-
-/// `residual + dropout(x)`.
-pub fn add_dropped(tape: &mut Tape, x: &Tensor, residual: &Tensor, p: f32) -> Tensor {
-    let x = ops::dropout(tape, x, p);
-    ops::add(tape, residual, &x)
 }

@@ -24,19 +24,37 @@ pub struct Param {
     pub name: String,
     pub tensor: Tensor,
     pub decay: bool,
+    /// Of a small one: which piece of shared memory it is in, and from which number on.
+    place: Option<(usize, usize)>,
 }
+
+/// Numbers of a parameter that shares its memory with others, so that the optimizer takes several in one dispatch.
+const SMALL: usize = 1 << 16;
+/// Numbers of one piece of such memory.
+const SHARED: usize = 1 << 18;
+/// Parts begin where a binding may: at multiples of 256 bytes.
+const ALIGN: usize = 64;
 
 /// The parameters of a model by name, in the order in which they were made. One seed determines all their values.
 #[derive(Debug)]
 pub struct Params {
     gpu: Gpu,
     list: Vec<Param>,
+    /// Memory that small parameters share, and how many numbers of the last piece are taken.
+    shared: Vec<Tensor>,
+    taken: usize,
     rng: ChaCha8Rng,
 }
 
 impl Params {
     pub fn new(gpu: &Gpu, seed: u64) -> Params {
-        Params { gpu: gpu.clone(), list: Vec::new(), rng: ChaCha8Rng::seed_from_u64(seed) }
+        Params {
+            gpu: gpu.clone(),
+            list: Vec::new(),
+            shared: Vec::new(),
+            taken: SHARED,
+            rng: ChaCha8Rng::seed_from_u64(seed),
+        }
     }
 
     pub fn add(&mut self, name: &str, shape: &[usize], init: Init) -> Tensor {
@@ -48,11 +66,40 @@ impl Params {
             Init::Uniform(bound) => self.uniform(n, bound),
             Init::Xavier => self.uniform(n, (6.0 / shape.iter().sum::<usize>() as f32).sqrt()),
         };
-        let tensor = Tensor::from_slice(&self.gpu, &values, shape).parameter();
+        let place = (n <= SMALL).then(|| self.share(n));
+        let tensor = match place {
+            Some((piece, start)) => self.shared[piece].row_range(start, n).reshape(shape).parameter(),
+            None => Tensor::empty(&self.gpu, shape).parameter(),
+        };
+        tensor.write(&values);
         let decay = !matches!(init, Init::Zero | Init::One);
         assert!(self.list.iter().all(|p| p.name != name), "two parameters named {name}");
-        self.list.push(Param { name: name.into(), tensor: tensor.clone(), decay });
+        self.list.push(Param { name: name.into(), tensor: tensor.clone(), decay, place });
         tensor
+    }
+
+    /// Room for `n` numbers in shared memory.
+    fn share(&mut self, n: usize) -> (usize, usize) {
+        if self.taken + n > SHARED {
+            self.shared.push(Tensor::empty(&self.gpu, &[SHARED]));
+            self.taken = 0;
+        }
+        let start = self.taken;
+        self.taken = (start + n).next_multiple_of(ALIGN);
+        (self.shared.len() - 1, start)
+    }
+
+    /// For each parameter the optimizer's moments `[2, n]`, zeros. Those of small parameters share memory as they do.
+    pub fn moments(&self) -> Vec<Tensor> {
+        let shared: Vec<Tensor> = self.shared.iter().map(|s| Tensor::zeros(&self.gpu, &[2 * s.len()])).collect();
+        let of = |p: &Param| {
+            let n = p.tensor.len();
+            match p.place {
+                Some((piece, start)) => shared[piece].row_range(2 * start, 2 * n).reshape(&[2, n]),
+                None => Tensor::zeros(&self.gpu, &[2, n]),
+            }
+        };
+        self.list.iter().map(of).collect()
     }
 
     fn uniform(&mut self, n: usize, bound: f32) -> Vec<f32> {

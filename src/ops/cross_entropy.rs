@@ -1,5 +1,5 @@
-use super::cut;
-use super::gemm::{Epilogue, Layout, add_parts, gemm, product};
+use super::gemm::{Epilogue, Layout, add_parts, product};
+use super::{cut, width};
 use crate::gpu::{AdapterInfo, Buffer, Gpu, Kernel};
 use crate::kernel;
 use crate::tape::{Grads, Tape};
@@ -180,7 +180,7 @@ impl Pass {
                 };
                 self.logits(gpu, (start, n), part, &logits);
                 let buffers: [&Buffer; 5] = [&logits, &targets, &stats, &loss, &lse];
-                gpu.dispatch(LOSS.with(&threads(gpu)), self.params(n, part), &buffers, n);
+                gpu.dispatch(LOSS.with(&wide(gpu, part.1)), self.params(n, part), &buffers, n);
                 if keep && tracked {
                     kept.push(logits);
                 }
@@ -192,6 +192,8 @@ impl Pass {
     fn backward(self, gpu: &Gpu, grads: &mut Grads, dy: &Tensor, lse: &Tensor, kept: Vec<Tensor>) {
         let wanted = |x: &Tensor| grads.wants(x).then(|| Tensor::empty(gpu, x.shape()));
         let (dx, dbias) = (wanted(&self.x), self.bias.as_ref().and_then(wanted));
+        // What x has got on another way is added by the first product.
+        let plus = grads.take(&self.x).map(|plus| plus.reshape(self.x.shape()));
         // The gradient of the bias comes out of the same product.
         let dtable = (dbias.is_some() || grads.wants(&self.table)).then(|| Tensor::empty(gpu, self.table.shape()));
         let (_, dim) = self.x.rows();
@@ -206,10 +208,12 @@ impl Pass {
                     logits
                 });
                 let buffers: [&Buffer; 4] = [&targets, &lse, &dy, &logits];
-                gpu.dispatch(BACKWARD.with(&threads(gpu)), self.params(n, (first, items)), &buffers, n);
+                gpu.dispatch(BACKWARD.with(&wide(gpu, items)), self.params(n, (first, items)), &buffers, n);
                 if let Some(dx) = &dx {
                     let (dx, table) = (cut(dx, start, n), cut(&self.table, first, items));
-                    gemm(gpu, Layout::Nn, &logits, &table, &dx, [n, dim, items], first > 0);
+                    let plus = plus.as_ref().filter(|_| first == 0).map(|p| cut(p, start, n));
+                    let epilogue = Epilogue { residual: plus.as_ref(), accumulate: first > 0, ..Epilogue::default() };
+                    product(gpu, Layout::Nn, &logits, &table, &dx, [n, dim, items], &epilogue);
                 }
                 if let Some(dtable) = &dtable {
                     let dbias = dbias.as_ref().map(|d| cut(d, first, items));
@@ -265,6 +269,11 @@ impl Pass {
 /// On the CPU a workgroup is one subgroup: its barriers cost next to nothing.
 fn threads(gpu: &Gpu) -> [(&'static str, u32); 1] {
     [("THREADS", if gpu.info().cpu_kernels { 8 } else { 256 })]
+}
+
+/// The same for kernels that load as many logits at once as divide a row of `items`.
+fn wide(gpu: &Gpu, items: usize) -> [(&'static str, u32); 2] {
+    [threads(gpu)[0], ("WIDTH", width(items) as u32)]
 }
 
 #[cfg(test)]

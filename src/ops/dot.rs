@@ -32,10 +32,13 @@ pub(crate) fn dot_by(tape: &mut Tape, a: &Tensor, b: &Tensor, lanes: u32) -> Ten
         let [a, b] = &saved;
         for (x, other) in [(a, b), (b, a)] {
             if grads.wants(x) {
+                // What x has got on another way is added on this one.
+                let plus = grads.take(x);
                 let dx = Tensor::empty(gpu, x.shape());
-                let kernel = [("WIDTH", width as u32)];
+                let kernel = [("PLUS", u32::from(plus.is_some())), ("WIDTH", width as u32)];
                 let groups = (dx.len() / width).div_ceil(ELEMENTWISE);
-                gpu.dispatch(BACKWARD.with(&kernel), params, &[other, dy, &dx], groups);
+                let buffers = [other, dy, plus.as_ref().unwrap_or(other), &dx].map(|t| &**t);
+                gpu.dispatch(BACKWARD.with(&kernel), params, &buffers, groups);
                 grads.add(x, dx);
             }
         }

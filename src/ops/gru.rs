@@ -193,8 +193,11 @@ impl Sequence {
             grads.add(h0, dh0);
         }
         if grads.wants(&self.x) {
+            // What x has got on another way (a residual's) is added by the product.
+            let plus = grads.take(&self.x);
             let dx = Tensor::empty(gpu, self.x.shape());
-            gemm(gpu, Layout::Nn, &dgates_x, &w.w_ih, &dx, [rows, inputs, 3 * dim], false);
+            let epilogue = Epilogue { residual: plus.as_ref(), ..Epilogue::default() };
+            product(gpu, Layout::Nn, &dgates_x, &w.w_ih, &dx, [rows, inputs, 3 * dim], &epilogue);
             grads.add(&self.x, dx);
         }
         weights_gradient(grads, &w.w_ih, &w.b_ih, &dgates_x, &self.x);

@@ -1,4 +1,4 @@
-use super::gemm::{Epilogue, Layout, gemm, product};
+use super::gemm::{Epilogue, Layout, product};
 use super::{ELEMENTWISE, pieces, width};
 use crate::gpu::{Gpu, Kernel};
 use crate::kernel;
@@ -68,15 +68,17 @@ pub fn linear(
     y
 }
 
-struct Saved {
-    x: Tensor,
-    w: Tensor,
-    bias: Option<Tensor>,
-    z: Option<Tensor>,
+/// What the gradient of a linear layer needs.
+pub(super) struct Saved {
+    pub x: Tensor,
+    pub w: Tensor,
+    pub bias: Option<Tensor>,
+    /// What went into the activation, if there was one.
+    pub z: Option<Tensor>,
 }
 
 impl Saved {
-    fn backward(&self, gpu: &Gpu, grads: &mut Grads, dy: &Tensor, activation: Activation) {
+    pub fn backward(&self, gpu: &Gpu, grads: &mut Grads, dy: &Tensor, activation: Activation) {
         let Saved { x, w, bias, z } = self;
         let (rows, n_in) = x.rows();
         let n_out = w.shape()[0];
@@ -85,8 +87,11 @@ impl Saved {
             None => dy.clone(),
         };
         if grads.wants(x) {
+            // What x has got on another way (a residual's) is added by the product.
+            let plus = grads.take(x).map(|plus| plus.reshape(x.shape()));
             let dx = Tensor::empty(gpu, x.shape());
-            gemm(gpu, Layout::Nn, &dz, w, &dx, [rows, n_in, n_out], false);
+            let epilogue = Epilogue { residual: plus.as_ref(), ..Epilogue::default() };
+            product(gpu, Layout::Nn, &dz, w, &dx, [rows, n_in, n_out], &epilogue);
             grads.add(x, dx);
         }
         let dbias = bias.as_ref().filter(|b| grads.wants(b)).map(|b| (b, Tensor::empty(gpu, b.shape())));

@@ -6,6 +6,8 @@
 mod adamw;
 mod add;
 mod add_broadcast;
+#[cfg(any(feature = "recsys", feature = "check"))]
+mod affine;
 mod attention;
 mod attention_pool;
 mod bce_with_logits;
@@ -20,6 +22,8 @@ mod gru;
 mod ids;
 mod layer_norm;
 mod linear;
+#[cfg(any(feature = "recsys", feature = "check"))]
+mod linear_dropout;
 mod matmul;
 mod mean;
 pub mod mixed;
@@ -36,6 +40,8 @@ pub use adamw::{AdamW, Update, adamw, adamw_all};
 pub use add::add;
 pub(crate) use add::sum_of;
 pub use add_broadcast::add_broadcast;
+#[cfg(any(feature = "recsys", feature = "check"))]
+pub(crate) use affine::affine;
 pub use attention::{Attention, attention, attention_weights};
 pub use attention_pool::attention_pool;
 pub use bce_with_logits::bce_with_logits;
@@ -46,6 +52,8 @@ pub use dot::dot;
 pub(crate) use dot::dot_by;
 pub use dropout::dropout;
 pub use embedding::embedding;
+#[cfg(any(feature = "recsys", feature = "check"))]
+pub(crate) use embedding::{Rows, embedding_onto};
 pub use fill::fill;
 #[allow(unused_imports)] // for ops that multiply inside
 pub(crate) use gemm::{Layout, gemm};
@@ -55,6 +63,8 @@ pub use layer_norm::layer_norm;
 #[cfg(feature = "check")]
 pub(crate) use layer_norm::layer_norm_by;
 pub use linear::{Activation, linear};
+#[cfg(any(feature = "recsys", feature = "check"))]
+pub(crate) use linear_dropout::linear_dropout;
 pub use matmul::matmul;
 pub use mean::mean;
 pub use mixture::mixture;

@@ -12,7 +12,7 @@ static QUERY_SUBGROUP: Kernel = kernel!("pointer_backward_query_subgroup");
 static KEY: Kernel = kernel!("pointer_backward_key");
 static KEY_SUBGROUP: Kernel = kernel!("pointer_backward_key_subgroup");
 
-/// Where a [`pointer`] may look, and what else it goes by.
+/// Where a [`pointer()`] may look, and what else it goes by.
 #[derive(Debug, Clone, Copy)]
 pub struct Pointer<'a> {
     /// `u32 [batch]`: rows are left-aligned, positions `0..length` are valid.
@@ -65,10 +65,10 @@ pub fn pointer(tape: &mut Tape, qk: &Tensor, items: &Tensor, targets: &Tensor, o
 }
 
 /// The shares with which each row's last valid query looks at the events: `[batch, len]`, zeros where there are none.
-/// They are those of [`pointer`], for serving: what an item gets is the sum over its events.
+/// They are those of [`pointer()`], for serving: what an item gets is the sum over its events.
 ///
 /// # Panics
-/// As [`pointer`].
+/// As [`pointer()`].
 #[track_caller]
 pub fn pointer_weights(gpu: &Gpu, qk: &Tensor, options: &Pointer) -> Tensor {
     let call = new_call("pointer_weights", qk, options);

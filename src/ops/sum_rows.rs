@@ -5,9 +5,10 @@ use crate::tensor::Tensor;
 
 static KERNEL: Kernel = kernel!("sum_rows");
 
-/// Rows that one thread adds up alone. Two rounds of the square root each keep every thread's loop short.
+/// Rows that one thread adds up alone. Two rounds of the square root each keep every thread's loop short, and few rows
+/// are not worth a second round.
 pub(crate) fn block_of(rows: usize) -> usize {
-    rows.isqrt().max(32)
+    if rows <= 128 { rows.max(1) } else { rows.isqrt() }
 }
 
 /// Column sums of `x: [rows, dim]`, as `[dim]`, in a fixed order.

@@ -93,8 +93,7 @@ impl<'a> Trainer<'a> {
                     .into(),
             ));
         }
-        let zeros = |p: &crate::nn::Param| Tensor::zeros(gpu, &[2, p.tensor.len()]);
-        let moments = model.params().list().iter().map(zeros).collect();
+        let moments = model.params().moments();
         let mask_seen = options.mask_seen && seen == Seen::Filter;
         let judging = Judging { like: options.like_from(dataset), mask_seen };
         let (options, state) = (options.clone(), State::default());

@@ -177,7 +177,7 @@ fn broken_kernels_are_noticed() {
     assert_noticed(cross_entropy(&spread, shape, true, FULL));
     let merge = broken("cross_entropy", "parts[thread + half]", "parts[half]");
     assert_noticed(cross_entropy(&merge, shape, true, PLAIN));
-    let target = broken("cross_entropy_backward", "logits[base + at] -=", "logits[base + at] +=");
+    let target = broken("cross_entropy_backward", "- (1.0 - params.smoothing) * d", "+ (1.0 - params.smoothing) * d");
     assert_noticed(cross_entropy(&target, shape, true, PLAIN));
     let parts = broken("cross_entropy", "if (params.start > 0u)", "if (false)");
     assert_noticed(cross_entropy(&parts, [70, 300, 8], true, CrossEntropy { budget_bytes: 16 << 10, ..FULL }));

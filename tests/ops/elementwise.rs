@@ -1,5 +1,5 @@
 use crate::{assert_noticed, assert_ok, broken, gpu};
-use desirepath::check::elementwise::{add, add_broadcast, bce_with_logits, dropout, fill, scale};
+use desirepath::check::elementwise::{add, add_broadcast, affine, bce_with_logits, dropout, fill, scale};
 use desirepath::{Gpu, Options, Tape, Tensor, ops};
 
 const SIZES: [usize; 7] = [1, 2, 255, 256, 257, 1009, 70_000];
@@ -61,6 +61,24 @@ fn certain_logits_stay_finite() {
 }
 
 #[test]
+fn lines() {
+    for n in [1, 255, 256, 257, 5003] {
+        let reports = affine(gpu(), n);
+        assert_eq!(reports.as_ref().map_or(4, Vec::len), 4, "y, dx, dw, db");
+        assert_ok(reports);
+    }
+    assert_noticed(affine(&broken("affine", "+ b[0]", ""), 10));
+    assert_noticed(affine(
+        &broken(
+            "affine_backward",
+            "k < 16u; k++) {\n            sums += shared_sixteen",
+            "k < 1u; k++) {\n            sums += shared_sixteen",
+        ),
+        300,
+    ));
+}
+
+#[test]
 fn dropout_masks() {
     for n in [1000, 1024, 4097, 200_000] {
         for p in [0.1, 0.5, 0.9] {
@@ -114,6 +132,8 @@ fn broken_kernels_are_noticed() {
     assert_noticed(add_broadcast(&broken("add_broadcast", "i % params.m", "i / params.m"), 3, 5));
     assert_noticed(bce_with_logits(&broken("bce_with_logits", "+ tail", ""), 100, 3.0));
     assert_noticed(bce_with_logits(&broken("bce_with_logits_backward", "z >= 0.0", "z >= 1.0"), 100, 3.0));
-    assert_noticed(dropout(&broken("dropout", "WIDTH * i + k", "(WIDTH * i + k) / 64u"), 10_000, 0.5));
-    assert_noticed(dropout(&broken("dropout", ">= p)", ">= 0.9 * p)"), 200_000, 0.5));
+    // Four factors again and again: a rate of quarters.
+    let few = broken("dropout", "params.first + WIDTH * i", "0u * i");
+    assert_noticed(dropout(&few, 10_000, 0.35));
+    assert_noticed(dropout(&broken("dropout", ">= vec2(p)", ">= vec2(0.9 * p)"), 200_000, 0.5));
 }

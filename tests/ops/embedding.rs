@@ -1,5 +1,5 @@
 use crate::{assert_noticed, assert_ok, broken, gpu};
-use desirepath::check::embedding::{Pattern, embedding};
+use desirepath::check::embedding::{Pattern, embedding, embedding_onto};
 use desirepath::ops::{self, Ids};
 use desirepath::{Gpu, Options, Tape, Tensor};
 
@@ -12,6 +12,23 @@ fn shapes() {
             assert_ok(embedding(gpu(), rows, dim, n, pattern));
         }
     }
+}
+
+#[test]
+fn onto_others() {
+    for (rows, dim, n) in [(1, 1, 1), (24, 64, 30), (65, 3, 100), (7, 4, 300)] {
+        for pattern in PATTERNS {
+            let reports = embedding_onto(gpu(), rows, dim, n, pattern);
+            assert_eq!(reports.as_ref().map_or(3, Vec::len), 3, "y, dtable, donto");
+            assert_ok(reports);
+        }
+    }
+    let other_mask = broken("embedding", "WIDTH * at,", "at,");
+    assert_noticed(embedding_onto(&other_mask, 5, 8, 40, Pattern::Uniform));
+    let alone = broken("embedding", "v += plus[at];", "");
+    assert_noticed(embedding_onto(&alone, 5, 8, 40, Pattern::Padded));
+    let one_way = broken("embedding_backward", "sum += plus[i];", "");
+    assert_noticed(embedding_onto(&one_way, 5, 8, 40, Pattern::Uniform));
 }
 
 #[test]
@@ -28,6 +45,7 @@ fn tables_beyond_one_binding() {
     let small = Gpu::open(Options { guard: true, max_binding: Some(16 << 10), ..Options::from_env() }).unwrap();
     for pattern in PATTERNS {
         assert_ok(embedding(&small, 1000, 64, 50, pattern));
+        assert_ok(embedding_onto(&small, 130, 64, 50, pattern));
         assert_ok(embedding(&small, 64, 64, 60, pattern));
         assert_ok(embedding(&small, 3000, 3, 1000, pattern));
     }

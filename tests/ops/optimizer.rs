@@ -65,12 +65,52 @@ fn decay_is_chosen_per_parameter() {
     assert_eq!(without.to_vec::<f32>().unwrap(), [1.0; 4]);
 }
 
+/// Parameters that share their memory go several to a dispatch, and end with the same bits as each alone.
+#[test]
+fn together_as_alone() {
+    const SIZES: [usize; 9] = [64, 1, 100, 320, 7, 4, 128, 256, 1000];
+    let wave = |n: usize, k: f32| -> Vec<f32> { (0..n).map(|i| (i as f32 * 0.7 + k).sin()).collect() };
+    let run = |gpu: &Gpu, shared: bool| {
+        let (all, moments) = (Tensor::zeros(gpu, &[4096]), Tensor::zeros(gpu, &[8192]));
+        let mut at = 0;
+        let mut parts = Vec::new();
+        for n in SIZES {
+            let part = |x: &Tensor, start: usize, n: usize| {
+                if shared { x.row_range(start, n) } else { Tensor::zeros(gpu, &[n]) }
+            };
+            let (p, m) = (part(&all, at, n), part(&moments, 2 * at, 2 * n));
+            p.write(&wave(n, 1.0));
+            parts.push((p, m, Tensor::from_slice(gpu, &wave(n, n as f32), &[n])));
+            at = (at + n).next_multiple_of(64);
+        }
+        let updates: Vec<Update> = parts
+            .iter()
+            .enumerate()
+            .map(|(i, (parameter, moments, gradient))| Update { parameter, gradient, moments, decay: i % 3 > 0 })
+            .collect();
+        let before = gpu.dispatches();
+        for step in 1..3 {
+            ops::adamw_all(gpu, &updates, &AdamW { lr: 0.1, decay: 0.5, step, ..AdamW::default() }, None);
+        }
+        let dispatches = (gpu.dispatches() - before) / 2;
+        let bits = parts.iter().map(|(p, m, _)| [p, m].map(|x| x.to_vec::<u32>().unwrap())).collect::<Vec<_>>();
+        (dispatches, bits)
+    };
+    // A device of its own, because other tests count on the common one.
+    let gpu = Gpu::open(Options { guard: true, ..Options::from_env() }).unwrap();
+    let (alone, together) = (run(&gpu, false), run(&gpu, true));
+    assert_eq!((alone.0, together.0), (9, 3), "seven whole vec4 and two that are not");
+    assert_eq!(alone.1, together.1);
+    let mixed = run(&broken("adamw", "case 1u: { return gradient1[i]; }", "case 1u: { return gradient[i]; }"), true);
+    assert_ne!(alone.1, mixed.1);
+}
+
 #[test]
 fn broken_kernels_are_noticed() {
     let uncorrected = broken("adamw", "* params.root", "");
     assert_noticed(adamw(&uncorrected, 10, 2, false));
     let unclipped = broken("adamw", "g *= factor;", "");
     assert_noticed(adamw(&unclipped, 10, 2, true));
-    let offset = broken("clip_grad_norm", "params.at + block", "block");
+    let offset = broken("clip_grad_norm", "segment.y + block", "block");
     assert_noticed(clip_grad_norm(&offset, &[5000, 5000]));
 }

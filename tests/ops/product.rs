@@ -1,5 +1,5 @@
 use crate::{assert_noticed, assert_ok, broken, gpu};
-use desirepath::check::product::{gemm, linear, matmul};
+use desirepath::check::product::{gemm, linear, linear_dropout, matmul};
 use desirepath::gpu::Choice;
 use desirepath::ops::{self, Activation};
 use desirepath::{Gpu, Options, Tape, Tensor};
@@ -70,6 +70,23 @@ fn linear_with_less() {
     }
 }
 
+#[test]
+fn linear_with_dropout() {
+    for activation in [Activation::None, Activation::Gelu, Activation::Tanh] {
+        for shape in [[1, 1, 1], [33, 12, 20], [17, 5, 7], [300, 8, 12]] {
+            for residual in [false, true] {
+                let reports = linear_dropout(gpu(), shape, activation, residual);
+                assert_eq!(
+                    reports.as_ref().map_or(4, Vec::len),
+                    4 + usize::from(residual),
+                    "y, dx, dw, dbias, dresidual"
+                );
+                assert_ok(reports);
+            }
+        }
+    }
+}
+
 /// Operands beyond a binding go in pieces.
 #[test]
 fn small_bindings() {
@@ -79,6 +96,7 @@ fn small_bindings() {
         assert_ok(gemm(&small, m, n, k));
     }
     assert_ok(linear(&small, [600, 20, 64], Activation::Silu, [true, true]));
+    assert_ok(linear_dropout(&small, [600, 20, 64], Activation::Silu, true));
 }
 
 #[test]
@@ -234,6 +252,12 @@ fn broken_kernels_are_noticed() {
     assert_noticed(gemm(&broken("gemm_sum", "s < params.splits", "s + 1u < params.splits"), 4, 4, 1031));
     let slope = broken("linear_backward", "part(input, k)", "part(dy[i], k)");
     assert_noticed(linear(&slope, [5, 4, 8], Activation::Gelu, [true, false]));
+    for kernel in ["dropout", "linear_dropout_backward"] {
+        let other_mask = broken(kernel, "params.first + WIDTH * i", "params.first + i");
+        assert_noticed(linear_dropout(&other_mask, [5, 4, 8], Activation::Gelu, false));
+    }
+    let alone = broken("dropout", "value += residual[i];", "");
+    assert_noticed(linear_dropout(&alone, [5, 4, 8], Activation::None, true));
     if gpu().info().eight_lanes() {
         assert_noticed(gemm(&broken("gemm_lanes", "subgroupBroadcast(a, 5u)", "subgroupBroadcast(a, 4u)"), 8, 8, 4));
         assert_noticed(gemm(&broken("gemm_lanes", "c.right.r3, x3", "c.right.r3, x2"), 8, 40, 4));

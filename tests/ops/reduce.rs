@@ -1,6 +1,6 @@
 use crate::{assert_noticed, assert_ok, broken, gpu};
 use desirepath::check::reduce::{dot, mean};
-use desirepath::{Tape, Tensor, ops};
+use desirepath::{Gpu, Tape, Tensor, ops};
 
 #[test]
 fn means() {
@@ -26,6 +26,22 @@ fn dots() {
             assert_ok(reports);
         }
     }
+}
+
+/// A vector with itself: the second gradient is added to the first.
+#[test]
+fn a_square_by_a_dot() {
+    let data: Vec<f32> = (0..5 * 12).map(|i| (i as f32 * 0.7).sin()).collect();
+    let error = |gpu: &Gpu| {
+        let x = Tensor::from_slice(gpu, &data, &[5, 12]).parameter();
+        let mut tape = Tape::new(0);
+        let y = ops::dot(&mut tape, &x, &x);
+        let grads = tape.backward_from(&y, Tensor::full(gpu, &[5], 1.5));
+        let got = grads.get(&x).unwrap().to_vec::<f32>().unwrap();
+        got.iter().zip(&data).map(|(g, x)| (g - 3.0 * x).abs()).fold(0.0, f32::max)
+    };
+    assert!(error(gpu()) < 1e-6);
+    assert!(error(&broken("dot_backward", "d += plus[i];", "")) > 0.5);
 }
 
 #[test]

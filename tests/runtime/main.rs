@@ -112,6 +112,10 @@ fn a_view_does_not_lose_a_gradient_silently() {
     let views = |x: &Tensor| drop(ops::scale(&mut Tape::new(0), &x.row_range(0, 2), 2.0));
     views(&Tensor::full(gpu(), &[4], 1.0));
     ops::scale(&mut Tape::off(), &Tensor::full(gpu(), &[4], 1.0).parameter().row_range(0, 2), 2.0);
+    // A parameter may be a part of memory that it shares with others.
+    let shared = || Tensor::full(gpu(), &[8], 1.0).row_range(0, 4).parameter();
+    ops::scale(&mut Tape::new(0), &shared(), 2.0);
+    assert!(std::panic::catch_unwind(|| views(&shared())).is_err());
     let of_parameter = || views(&Tensor::full(gpu(), &[4], 1.0).parameter().row_range(0, 3));
     assert!(std::panic::catch_unwind(of_parameter).is_err());
     let of_result = || {
