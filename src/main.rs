@@ -22,6 +22,8 @@ enum Command {
     Train(cli::train::Args),
     Evaluate(cli::evaluate::Args),
     Recommend(cli::recommend::Args),
+    Update(cli::update::Args),
+    Export(cli::export::Args),
     Bench(cli::bench::Args),
     Doctor(cli::doctor::Args),
 }
@@ -41,6 +43,8 @@ fn main() -> ExitCode {
         Command::Train(a) => cli::train::run(a, common),
         Command::Evaluate(a) => cli::evaluate::run(a, common),
         Command::Recommend(a) => cli::recommend::run(a, common),
+        Command::Update(a) => cli::update::run(a, common),
+        Command::Export(a) => cli::export::run(a, common),
         Command::Bench(a) => cli::bench::run(a, common),
         Command::Doctor(a) => cli::doctor::run(a, common),
     };

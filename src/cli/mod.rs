@@ -4,9 +4,11 @@ pub mod bench;
 pub mod demo;
 pub mod doctor;
 pub mod evaluate;
+pub mod export;
 pub mod prepare;
 pub mod recommend;
 pub mod train;
+pub mod update;
 
 use desirepath::data::{Dataset, time};
 use desirepath::eval::Seen;

@@ -142,7 +142,7 @@ impl Model {
         let apart = Exclusions::new(&self.gpu, &with_own(exclude, &own));
         let k = k.min(self.catalogue.n_items);
         let bias = self.item_bias.as_ref();
-        let (scores, ids) = ops::top_k(&self.gpu, &states, &vectors, bias, Some(&apart), k, 1);
+        let (scores, ids) = ops::top_k(&self.gpu, &states, self.scored(&vectors), bias, Some(&apart), k, 1);
         let (scores, ids) = (scores.to_vec::<f32>()?, ids.to_vec::<u32>()?);
         let output = self.output_line()?;
         // Where the pointer has a share, what comes next has the probability that training gives it.
@@ -197,7 +197,7 @@ impl Model {
         let boosts = self.repeats.is_some().then_some(&boosts);
         let ids = Tensor::from_slice(&self.gpu, targets, &[targets.len()]);
         let bias = self.item_bias.as_ref();
-        let ranks = ops::rank_of(&self.gpu, &states, &vectors, bias, &ids, Some(&apart), 1, boosts);
+        let ranks = ops::rank_of(&self.gpu, &states, self.scored(&vectors), bias, &ids, Some(&apart), 1, boosts);
         let mut ranks: Vec<u32> = ranks.to_vec()?;
         if self.repeats.is_some() {
             let pairs: Vec<(u32, u32)> = (0..).zip(targets.iter().copied()).collect();

@@ -18,6 +18,7 @@ mod fill;
 pub(crate) mod gemm;
 mod gru;
 mod ids;
+mod item_table;
 mod layer_norm;
 mod linear;
 mod matmul;
@@ -50,6 +51,7 @@ pub use fill::fill;
 pub(crate) use gemm::{Layout, gemm};
 pub use gru::{GruWeights, gru, gru_step};
 pub use ids::Ids;
+pub use item_table::{ItemTable, Items, MAX_INT8_DIM, Quantised};
 pub use layer_norm::layer_norm;
 #[cfg(feature = "check")]
 pub(crate) use layer_norm::layer_norm_by;

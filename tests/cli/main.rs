@@ -3,6 +3,7 @@
 
 mod files;
 mod kill;
+mod learn;
 mod safe;
 #[cfg(target_os = "linux")]
 mod setup;
