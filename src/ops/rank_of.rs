@@ -21,10 +21,10 @@ static TARGET: Kernel = kernel!("rank_of");
 /// When shapes disagree.
 #[track_caller]
 #[allow(clippy::too_many_arguments)] // top_k's, a target and its boost
-pub fn rank_of(
+pub fn rank_of<'a>(
     gpu: &Gpu,
     queries: &Tensor,
-    table: impl Into<Items<'_>>,
+    table: impl Into<Items<'a>>,
     bias: Option<&Tensor>,
     targets: &Tensor,
     exclude: Option<&Exclusions>,

@@ -25,10 +25,10 @@ pub const MAX_K: usize = 1024;
 /// # Panics
 /// When shapes disagree, or `k` is 0 or more than [`MAX_K`].
 #[track_caller]
-pub fn top_k(
+pub fn top_k<'a>(
     gpu: &Gpu,
     queries: &Tensor,
-    table: impl Into<Items<'_>>,
+    table: impl Into<Items<'a>>,
     bias: Option<&Tensor>,
     exclude: Option<&Exclusions>,
     k: usize,

@@ -97,7 +97,7 @@ fn an_update_refuses_what_is_bad() {
     let broken = log("broken.csv", "u,i,noon,0,0,park\n");
     update(&broken, &out, &[]).fails(1, "broken.csv:2");
     update(&events, &model, &[]).fails(2, "is the model to update");
-    update(&events, &out, &["--mix", "-1"]).fails(2, "mix");
+    update(&events, &out, &["--mix=-1"]).fails(2, "mix");
     update(&events, &out, &["--epochs", "0"]).fails(2, "epochs = 0");
     let single = log("single.csv", "somebody,somewhere,1700000000,,,\n");
     update(&single, &out, &[]).fails(1, "nothing to learn");
