@@ -45,7 +45,7 @@ impl Dataset {
         let mut fresh = Vec::new();
         let rating = self.mean_rating();
         // Without times the order is all there is: what is new comes last.
-        let shift = if self.has_time { 0 } else { self.time.iter().max().map_or(0, |t| t + 1) };
+        let shift = if self.has_time { 0 } else { self.time.iter().max().map_or(0, |t| t.saturating_add(1)) };
         for (index, user) in of_user.into_iter().enumerate() {
             let old = if index < self.n_users() { self.events_of(index + 1) } else { 0..0 };
             let known: HashSet<(u32, i64)> = old.clone().map(|e| (self.item[e], self.time[e])).collect();
