@@ -88,7 +88,8 @@ fn shaders() -> Vec<(String, String)> {
 fn validated(name: &str, source: &str) -> (naga::Module, naga::valid::ModuleInfo) {
     let module = naga::front::wgsl::parse_str(source);
     let module = module.unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(source)));
-    let capabilities = Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16;
+    // The last is `unpack2x16float`, which WGSL has without any feature.
+    let capabilities = Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     let mut validator = Validator::new(ValidationFlags::all(), capabilities);
     let info = validator.validate(&module).unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(source)));
     (module, info)

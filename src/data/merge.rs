@@ -13,7 +13,8 @@ pub struct Merged {
     pub new_items: usize,
     /// Events that were not there before.
     pub new_events: usize,
-    /// Events left out because the same user, item and time were there already.
+    /// Events left out: the same user, item and time were there already, or they are older than any that is kept of the
+    /// user, of whom a model keeps the newest.
     pub known_events: usize,
     /// New items whose category was not there before: it counts as unknown.
     pub unknown_categories: usize,
@@ -49,10 +50,11 @@ impl Dataset {
         for (index, user) in of_user.into_iter().enumerate() {
             let old = if index < self.n_users() { self.events_of(index + 1) } else { 0..0 };
             let known: HashSet<(u32, i64)> = old.clone().map(|e| (self.item[e], self.time[e])).collect();
+            let oldest = old.clone().next().map_or(i64::MIN, |e| self.time[e]);
             let mut events: Vec<(i64, bool, usize)> = old.map(|e| (self.time[e], false, e)).collect();
             for event in user.map_or(0..0, |user: usize| new.events_of(user)) {
                 let time = new.time[event].saturating_add(shift);
-                match known.contains(&(item_of[new.item[event] as usize - 1], time)) {
+                match time < oldest || known.contains(&(item_of[new.item[event] as usize - 1], time)) {
                     true => report.known_events += 1,
                     false => events.push((time, true, event)),
                 }

@@ -32,7 +32,7 @@ fn new() -> Dataset {
         items: names(&["k", "y", "z"]),
         offsets: vec![0, 3, 4],
         item: vec![2, 1, 2, 3],
-        time: vec![12, 15, 30, 1],
+        time: vec![16, 15, 30, 1],
         place: Some(vec![[1.0, 2.0]; 4]),
         item_category: Some(vec![1, 2, 2]),
         categories: names(&["bar", "shop"]),
@@ -49,9 +49,9 @@ fn ids_stay_and_new_ones_follow() {
     assert_eq!(all.users, ["a", "b", "c"]);
     assert_eq!(all.items, ["x", "y", "k", "z"]);
     assert_eq!(all.offsets, [0, 2, 6, 7]);
-    // b: y at 12, then x and k at 15 (old before new), y at 30; c: z.
-    assert_eq!((all.item, all.time), (vec![1, 2, 2, 1, 3, 2, 4], vec![10, 20, 12, 15, 15, 30, 1]));
-    assert_eq!(fresh, [false, false, true, false, true, true, true]);
+    // b: x and k at 15 (old before new), y at 16 and 30; c: z.
+    assert_eq!((all.item, all.time), (vec![1, 2, 1, 3, 2, 2, 4], vec![10, 20, 15, 15, 16, 30, 1]));
+    assert_eq!(fresh, [false, false, false, true, true, true, true]);
     assert_eq!(all.rating, Some(vec![1.0, 5.0, 3.0, 3.0, 3.0, 3.0, 3.0]), "the mean where none is given");
     assert_eq!(all.place, None, "a column that only the new events have");
     assert_eq!(all.item_category, Some(vec![0, 1, 1, 0]), "old items keep theirs, a new category is unknown");
@@ -67,6 +67,11 @@ fn events_that_are_there_are_not_new() {
     assert_eq!(again, all);
     assert_eq!((report.new_events, report.known_events), (0, 4));
     assert!(!fresh.contains(&true));
+    // Of b the model keeps nothing older than 15: what is older was there before.
+    let mut late = new();
+    late.time[0] = 14;
+    let (.., report) = old().merged(&late, Path::new("new")).unwrap();
+    assert_eq!((report.new_events, report.known_events), (3, 1));
 }
 
 #[test]
@@ -74,7 +79,7 @@ fn without_times_what_is_new_comes_last() {
     let (mut old, mut new) = (old(), new());
     (old.has_time, new.has_time) = (false, false);
     let (all, fresh, _) = old.merged(&new, Path::new("new")).unwrap();
-    assert_eq!(all.time, [10, 20, 15, 33, 36, 51, 22]);
+    assert_eq!(all.time, [10, 20, 15, 36, 37, 51, 22]);
     assert_eq!(fresh, [false, false, false, true, true, true, true]);
     old.has_time = true;
     let error = old.merged(&new, Path::new("new")).unwrap_err().to_string();
