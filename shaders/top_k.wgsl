@@ -1,16 +1,20 @@
 // Scores of items for a tile of 16 queries, folded to one number per query and group of items: the best score (for
 // top_k), or how many reach a threshold (for rank_of). The scores themselves are never stored.
 //   score = dot(query, item) + bias, one chain of fma in the order of dim: the same bits wherever it is computed
-// One workgroup per 64 items and 16 queries, one thread per item with its 16 sums in registers; 32 columns of
-// both pass through workgroup memory at a time, so that every load is coalesced whatever dim is. Bound by memory.
+// One workgroup per 64 items and 16 queries, one thread per item with its 16 sums in registers; 32 words of each item
+// pass through workgroup memory at a time as they are, with the columns of the queries that they meet, so that every load
+// is coalesced whatever dim is. Sums over int8 are whole numbers, and exact. Bound by memory.
 const GROUP: u32 = 64u;     // items per group, 16 or 64
 const COUNT: u32 = 0u;      // 1: count scores at or above the threshold; 0: the best score
 const EXCLUDE: u32 = 0u;    // 1: leave out what `mask` has a bit for
 const BIAS: u32 = 0u;
-struct Params { queries: u32, items: u32, dim: u32, start: u32, groups: u32, first: u32, words: u32 }
+const FORMAT: u32 = 0u;     // of the table: 0 f32, 1 f16 (two in a word), 2 int8 (four)
+struct Params {
+    queries: u32, items: u32, dim: u32, start: u32, groups: u32, first: u32, words: u32, row: u32, stride: u32,
+}
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> query: array<f32>;                   // [queries, dim]
-@group(0) @binding(2) var<storage, read> table: array<f32>;                   // [items, dim], item `start` first
+@group(0) @binding(1) var<storage, read> query: array<f32>;                   // [queries, stride]
+@group(0) @binding(2) var<storage, read> table: array<u32>;                   // [items, row] words, item `start` first
 @group(0) @binding(3) var<storage, read> bias: array<f32>;                    // [items]
 @group(0) @binding(4) var<storage, read> mask: array<u32>;                    // [queries, words] of bits
 @group(0) @binding(5) var<storage, read> threshold: array<f32>;               // [queries]
@@ -18,38 +22,60 @@ struct Params { queries: u32, items: u32, dim: u32, start: u32, groups: u32, fir
 
 const STEP: u32 = 32u;
 const STRIDE: u32 = STEP + 1u;                                // odd: no two threads meet in one bank
-var<workgroup> rows: array<f32, 64 * STRIDE>;                 // columns of 64 items; later scores [16, 64]
-var<workgroup> columns: array<vec4<f32>, STEP * 4u>;          // [STEP, 16 queries]
+var<workgroup> rows: array<u32, 64 * STRIDE>;                 // words of 64 items; later scores [16, 64]
+var<workgroup> columns: array<vec4<u32>, STEP * 8u>;          // of 16 queries: numbers for f32 and f16, words for int8
 var<workgroup> parts: array<f32, 64>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) block: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let tile = block.y * 16u;
     let item = block.x * 64u + thread;
-    var a0 = vec4(0.0);
-    var a1 = vec4(0.0);
-    var a2 = vec4(0.0);
-    var a3 = vec4(0.0);
-    for (var k0 = 0u; k0 < params.dim; k0 += STEP) {
+    var a: array<vec4<f32>, 4>;
+    var n: array<vec4<i32>, 4>;
+    let n_words = params.dim >> FORMAT;
+    let depth = select(STEP, 2u * STEP, FORMAT == 1u);
+    for (var w0 = 0u; w0 < n_words; w0 += STEP) {
         for (var i = thread; i < 64u * STEP; i += 64u) {
             let row = i / STEP;
-            let k = i % STEP;
-            var v = 0.0;
-            if (block.x * 64u + row < params.items && k0 + k < params.dim) {
-                v = table[(block.x * 64u + row) * params.dim + k0 + k];
+            let w = i % STEP;
+            var v = 0u;
+            if (block.x * 64u + row < params.items && w0 + w < n_words) {
+                v = table[(block.x * 64u + row) * params.row + w0 + w];
             }
-            rows[row * STRIDE + k] = v;
+            rows[row * STRIDE + w] = v;
         }
-        for (var i = thread; i < STEP * 4u; i += 64u) {
-            columns[i] = four_queries(tile + i % 4u * 4u, k0 + i / 4u);
+        for (var i = thread; i < depth * 4u; i += 64u) {
+            let q = tile + i % 4u * 4u;
+            if (FORMAT == 2u) {
+                let k = (w0 + i / 4u) * 4u;
+                let c = array(four_queries(q, k), four_queries(q, k + 1u), four_queries(q, k + 2u), four_queries(q, k + 3u));
+                columns[i] = vec4(word(c[0].x, c[1].x, c[2].x, c[3].x), word(c[0].y, c[1].y, c[2].y, c[3].y),
+                                  word(c[0].z, c[1].z, c[2].z, c[3].z), word(c[0].w, c[1].w, c[2].w, c[3].w));
+            } else {
+                columns[i] = bitcast<vec4<u32>>(four_queries(q, (w0 << FORMAT) + i / 4u));
+            }
         }
         workgroupBarrier();
-        for (var k = 0u; k < STEP; k++) {
-            let v = vec4(rows[thread * STRIDE + k]);
-            a0 = fma(columns[k * 4u], v, a0);
-            a1 = fma(columns[k * 4u + 1u], v, a1);
-            a2 = fma(columns[k * 4u + 2u], v, a2);
-            a3 = fma(columns[k * 4u + 3u], v, a3);
+        for (var w = 0u; w < STEP; w++) {
+            let v = rows[thread * STRIDE + w];
+            if (FORMAT == 2u) {
+                n[0] += dots(columns[w * 4u], v);
+                n[1] += dots(columns[w * 4u + 1u], v);
+                n[2] += dots(columns[w * 4u + 2u], v);
+                n[3] += dots(columns[w * 4u + 3u], v);
+            } else if (FORMAT == 1u) {
+                let two = unpack2x16float(v);
+                for (var c = 0u; c < 4u; c++) {
+                    a[c] = fma(bitcast<vec4<f32>>(columns[w * 8u + c]), vec4(two.x), a[c]);
+                    a[c] = fma(bitcast<vec4<f32>>(columns[w * 8u + 4u + c]), vec4(two.y), a[c]);
+                }
+            } else {
+                let one = vec4(bitcast<f32>(v));
+                a[0] = fma(bitcast<vec4<f32>>(columns[w * 4u]), one, a[0]);
+                a[1] = fma(bitcast<vec4<f32>>(columns[w * 4u + 1u]), one, a[1]);
+                a[2] = fma(bitcast<vec4<f32>>(columns[w * 4u + 2u]), one, a[2]);
+                a[3] = fma(bitcast<vec4<f32>>(columns[w * 4u + 3u]), one, a[3]);
+            }
         }
         workgroupBarrier();    // before the next columns, and below before scores take the place of rows
     }
@@ -58,16 +84,19 @@ fn main(@builtin(workgroup_id) block: vec3<u32>, @builtin(local_invocation_index
     if (BIAS == 1u && valid) {
         b = bias[item];
     }
-    for (var c = 0u; c < 4u; c++) {
-        rows[c * 64u + thread] = worth(a0[c] + b, valid, tile + c, item);
-        rows[(c + 4u) * 64u + thread] = worth(a1[c] + b, valid, tile + c + 4u, item);
-        rows[(c + 8u) * 64u + thread] = worth(a2[c] + b, valid, tile + c + 8u, item);
-        rows[(c + 12u) * 64u + thread] = worth(a3[c] + b, valid, tile + c + 12u, item);
+    for (var q = 0u; q < 16u; q++) {
+        var score = a[q / 4u][q % 4u] + b;
+        if (FORMAT == 2u) {
+            let one = bitcast<f32>(table[(min(item, params.items - 1u) + 1u) * params.row - 1u]);
+            let of_query = query[(min(tile + q, params.queries - 1u) + 1u) * params.stride - 4u];
+            score = fma(f32(n[q / 4u][q % 4u]), one * of_query, b);
+        }
+        rows[q * 64u + thread] = bitcast<u32>(worth(score, valid, tile + q, item));
     }
     workgroupBarrier();
-    var sum = rows[thread * 16u];    // a quarter of one query's 64 items
+    var sum = bitcast<f32>(rows[thread * 16u]);    // a quarter of one query's 64 items
     for (var i = 1u; i < 16u; i++) {
-        sum = fold(sum, rows[thread * 16u + i]);
+        sum = fold(sum, bitcast<f32>(rows[thread * 16u + i]));
     }
     if (GROUP == 16u) {
         let first = block.x * 64u + thread % 4u * 16u;
@@ -94,10 +123,20 @@ fn four_queries(q: u32, k: u32) -> vec4<f32> {
     var v = vec4(0.0);
     for (var c = 0u; c < 4u; c++) {
         if (q + c < params.queries && k < params.dim) {
-            v[c] = query[(q + c) * params.dim + k];
+            v[c] = query[(q + c) * params.stride + k];
         }
     }
     return v;
+}
+
+// Four whole numbers in one word.
+fn word(x: f32, y: f32, z: f32, w: f32) -> u32 {
+    return pack4xI8(vec4<i32>(vec4(x, y, z, w)));
+}
+
+// Of the words of four queries with that of one item.
+fn dots(q: vec4<u32>, item: u32) -> vec4<i32> {
+    return vec4(dot4I8Packed(q.x, item), dot4I8Packed(q.y, item), dot4I8Packed(q.z, item), dot4I8Packed(q.w, item));
 }
 
 // What one score adds to the fold.

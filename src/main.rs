@@ -25,6 +25,8 @@ enum Command {
     Experiment(cli::experiment::Args),
     Tune(cli::tune::Args),
     Serve(cli::serve::Args),
+    Update(cli::update::Args),
+    Export(cli::export::Args),
     Bench(cli::bench::Args),
     Doctor(cli::doctor::Args),
 }
@@ -47,6 +49,8 @@ fn main() -> ExitCode {
         Command::Experiment(a) => cli::experiment::run(a, common),
         Command::Tune(a) => cli::tune::run(a, common),
         Command::Serve(a) => cli::serve::run(a, common),
+        Command::Update(a) => cli::update::run(a, common),
+        Command::Export(a) => cli::export::run(a, common),
         Command::Bench(a) => cli::bench::run(a, common),
         Command::Doctor(a) => cli::doctor::run(a, common),
     };

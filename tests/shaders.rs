@@ -31,7 +31,8 @@ const VALUES: &[(&str, &str, &[u32])] = &[
     ("", "CLIP", &[0, 1]),
     ("", "ALIGNED", &[0, 1]),
     ("", "GROUP", &[16, 64]),
-    ("", "QUERIES", &[4, 8, 16]),
+    ("", "QUERIES", &[1, 4, 8, 16, 32]),
+    ("", "FORMAT", &[0, 1, 2]),
     ("", "LANES", &[1, 16, 64]),
     ("gemm_lanes", "WIDE", &[1, 2]),
     ("gemm_row", "ROWS", &[1, 2, 3, 4]),
@@ -106,6 +107,8 @@ fn validated(name: &str, source: &str) -> (naga::Module, naga::valid::ModuleInfo
     if multiplies_matrices(source) {
         capabilities |= Capabilities::COOPERATIVE_MATRIX;
     }
+    // The last is `unpack2x16float`, which WGSL has without any feature.
+    let capabilities = Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     let mut validator = Validator::new(ValidationFlags::all(), capabilities);
     let info = validator.validate(&module).unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(source)));
     (module, info)

@@ -76,7 +76,8 @@ struct Places {
 }
 
 fn missing_places(op: &str, places: &Places) -> Vec<String> {
-    let defined = |files: &[File]| files.iter().any(|f| f.text.contains(&format!("pub fn {op}(")));
+    let begins = [format!("pub fn {op}("), format!("pub fn {op}<")];
+    let defined = |files: &[File]| files.iter().any(|f| begins.iter().any(|b| f.text.contains(b)));
     let kernel = format!("shaders/{}", other_or_own(SHADER_OF, op));
     let has_kernel = |f: &File| f.path == format!("{kernel}.wgsl") || f.path.starts_with(&format!("{kernel}_"));
     let home = format!("src/ops/{}.rs", other_or_own(FILE_OF, op));

@@ -1,5 +1,5 @@
 use super::attention::{self, Attention};
-use super::catalogue::{self, Catalogue, Excluded};
+use super::catalogue::{self, Bits, Catalogue, Excluded};
 use super::embedding::{self, Pattern};
 use super::{Report, elementwise, norm, optimizer, product, reduce};
 use crate::error::Result;
@@ -36,7 +36,10 @@ pub const ALL: &[(&str, Run)] = &[
         catalogue::cross_entropy_masked(gpu, [23, 101, 20], CrossEntropy { smoothing: 0.0, ..smoothed() })
     }),
     ("top_k", |gpu| catalogue::top_k(gpu, CATALOGUE)),
+    ("top_k f16", |gpu| catalogue::top_k(gpu, Catalogue { bits: Bits::F16, ..CATALOGUE })),
+    ("top_k int8", |gpu| catalogue::top_k(gpu, Catalogue { bits: Bits::Int8, ..CATALOGUE })),
     ("rank_of", |gpu| catalogue::rank_of(gpu, CATALOGUE)),
+    ("rank_of int8", |gpu| catalogue::rank_of(gpu, Catalogue { bits: Bits::Int8, ..CATALOGUE })),
     ("clip_grad_norm", |gpu| optimizer::clip_grad_norm(gpu, &[1, 1000, 67])),
     ("adamw", |gpu| optimizer::adamw(gpu, 1003, 3, true)),
 ];
@@ -52,6 +55,7 @@ const CATALOGUE: Catalogue = Catalogue {
     boost: true,
     excluded: Excluded::Some,
     distinct: 300,
+    bits: Bits::F32,
 };
 
 fn biased() -> Attention {

@@ -3,7 +3,7 @@
 use super::{Check, Input, Report, Rng, floats, relative_error, upload};
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::ops::{self, CrossEntropy, Exclusions, Masked};
+use crate::ops::{self, CrossEntropy, Exclusions, ItemTable, Items, Masked, Quantised};
 use crate::reference;
 use crate::tape::Tape;
 use crate::tensor::Tensor;
@@ -16,6 +16,14 @@ pub enum Excluded {
     Some,
     /// All items, for every other query.
     All,
+}
+
+/// How a table keeps its numbers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Bits {
+    F32,
+    F16,
+    Int8,
 }
 
 /// One comparison of `top_k` or `rank_of`.
@@ -32,6 +40,7 @@ pub struct Catalogue {
     pub excluded: Excluded,
     /// Different vectors among the items: few of them make many ties.
     pub distinct: usize,
+    pub bits: Bits,
 }
 
 struct Data {
@@ -43,12 +52,17 @@ struct Data {
 }
 
 impl Catalogue {
-    /// Whole numbers, small enough that every score is exact in f32: order and ties do not depend on rounding.
+    /// Whole numbers, small enough that every score is exact in f32: order and ties do not depend on rounding. For int8
+    /// the first of each row is 127, up to its sign, so that one is worth one.
     fn data(&self) -> Data {
         let mut rng = Rng::new((self.queries * 31 + self.items * 7 + self.dim) as u64);
         let mut whole = |n: usize| -> Vec<f64> { (0..n).map(|_| rng.below(9) as f64 - 4.0).collect() };
-        let distinct = whole(self.distinct.min(self.items) * self.dim);
-        let queries = whole(self.queries * self.dim);
+        let mut distinct = whole(self.distinct.min(self.items) * self.dim);
+        let mut queries = whole(self.queries * self.dim);
+        if self.bits == Bits::Int8 {
+            let rows = [&mut distinct, &mut queries].into_iter().flat_map(|all| all.chunks_exact_mut(self.dim));
+            rows.for_each(|row| row[0] = if row[0] < 0.0 { -127.0 } else { 127.0 });
+        }
         let kinds = distinct.len() / self.dim;
         let table = (0..self.items).flat_map(|i| distinct[i % kinds * self.dim..][..self.dim].to_vec()).collect();
         let bias = self.bias.then(|| (0..self.items).map(|i| (i % kinds % 5) as f64 / 2.0).collect());
@@ -61,6 +75,17 @@ impl Catalogue {
             })
             .collect();
         Data { queries, table, bias, excluded, rng }
+    }
+
+    /// The table on the device where it is packed.
+    fn packed(&self, gpu: &Gpu, data: &Data) -> Option<ItemTable> {
+        let values: Vec<f32> = data.table.iter().map(|v| *v as f32).collect();
+        let values = match self.bits {
+            Bits::F32 => return None,
+            Bits::F16 => Quantised::f16(&values),
+            Bits::Int8 => Quantised::int8(&values, self.dim),
+        };
+        Some(ItemTable::new(gpu, &values, self.dim))
     }
 
     fn report(&self, op: &'static str, what: &str, actual: &[f64], expected: &[f64]) -> Report {
@@ -87,7 +112,9 @@ pub fn top_k(gpu: &Gpu, shape: Catalogue) -> Result<Vec<Report>> {
     let lists = Exclusions::new(gpu, &data.excluded);
     let exclude = (shape.excluded != Excluded::Nothing).then_some(&lists);
     let (x, table) = (upload(gpu, &data.queries, &[queries, dim]), upload(gpu, &data.table, &[items, dim]));
-    let (got_scores, got_ids) = ops::top_k(gpu, &x, &table, bias.as_ref(), exclude, k, first_item);
+    let packed = shape.packed(gpu, &data);
+    let table = packed.as_ref().map_or(Items::from(&table), Items::from);
+    let (got_scores, got_ids) = ops::top_k(gpu, &x, table, bias.as_ref(), exclude, k, first_item);
     let got_ids: Vec<f64> = got_ids.to_vec::<u32>()?.into_iter().map(f64::from).collect();
     let got_scores = floats(&got_scores)?;
     gpu.check_guards()?;
@@ -98,6 +125,37 @@ pub fn top_k(gpu: &Gpu, shape: Catalogue) -> Result<Vec<Report>> {
         shape.report("top_k", "scores", &tame(&got_scores), &tame(&scores)),
         shape.report("top_k", "ids", &got_ids, &ids),
     ])
+}
+
+/// Scores of any numbers against their definition: a table of `bits` made of f32, and queries that are rounded like it.
+pub fn top_k_rounded(gpu: &Gpu, [queries, items, dim]: [usize; 3], bits: Bits) -> Result<Vec<Report>> {
+    let mut rng = Rng::new((items * 7 + dim) as u64);
+    let mut numbers = |n: usize| -> Vec<f32> { (0..n).map(|_| (2.0 * rng.unit() - 1.0) as f32).collect() };
+    let (x, values) = (numbers(queries * dim), numbers(items * dim));
+    let quantised = if bits == Bits::F16 { Quantised::f16(&values) } else { Quantised::int8(&values, dim) };
+    let wide = |v: &[f32]| -> Vec<f64> { v.iter().map(|v| f64::from(*v)).collect() };
+    let rounded = if bits == Bits::F16 { wide(&x) } else { reference::int8(&wide(&x), dim) };
+    let table = wide(&quantised.floats(dim));
+    let lists = vec![Vec::new(); queries];
+    let best = reference::top_k(&rounded, &table, None, &lists, 0, items, dim);
+    let table = ItemTable::new(gpu, &quantised, dim);
+    let k = 10.min(items);
+    let (scores, ids) = ops::top_k(gpu, &upload(gpu, &wide(&x), &[queries, dim]), &table, None, None, k, 0);
+    let (scores, ids) = (floats(&scores)?, ids.to_vec::<u32>()?);
+    gpu.check_guards()?;
+    // Near ties may change places: each id must have the score that it is given, and each place that of the definition.
+    let of = |q: usize, id: u32| best[q].iter().find(|b| b.1 == id).map_or(f64::NAN, |b| b.0);
+    let of_ids: Vec<f64> = ids.iter().enumerate().map(|(i, id)| of(i / k, *id)).collect();
+    let of_places: Vec<f64> = best.iter().flat_map(|list| list[..k].iter().map(|b| b.0)).collect();
+    let shape = format!("[{queries}, {items}, {dim}] {bits:?}");
+    let report = |what: &str, expected: &[f64]| Report {
+        op: "top_k",
+        what: what.into(),
+        shape: shape.clone(),
+        error: relative_error(&scores, expected),
+        tolerance: 2e-6,
+    };
+    Ok(vec![report("scores of ids", &of_ids), report("scores of places", &of_places)])
 }
 
 /// Ranks, exactly. Targets outside of the catalogue are among them.
@@ -116,7 +174,9 @@ pub fn rank_of(gpu: &Gpu, shape: Catalogue) -> Result<Vec<Report>> {
     let (x, table) = (upload(gpu, &data.queries, &[queries, dim]), upload(gpu, &data.table, &[items, dim]));
     let targets = Tensor::from_slice(gpu, &targets, &[queries]);
     let boost = boost.map(|b| upload(gpu, &b, &[queries]));
-    let ranks = ops::rank_of(gpu, &x, &table, bias.as_ref(), &targets, exclude, first_item, boost.as_ref());
+    let packed = shape.packed(gpu, &data);
+    let table = packed.as_ref().map_or(Items::from(&table), Items::from);
+    let ranks = ops::rank_of(gpu, &x, table, bias.as_ref(), &targets, exclude, first_item, boost.as_ref());
     let ranks: Vec<f64> = ranks.to_vec::<u32>()?.into_iter().map(f64::from).collect();
     gpu.check_guards()?;
     Ok(vec![shape.report("rank_of", "ranks", &ranks, &expected)])

@@ -5,11 +5,13 @@ pub mod demo;
 pub mod doctor;
 pub mod evaluate;
 pub mod experiment;
+pub mod export;
 pub mod prepare;
 pub mod recommend;
 pub mod serve;
 pub mod train;
 pub mod tune;
+pub mod update;
 
 use desirepath::data::{Dataset, time};
 use desirepath::eval::Seen;

@@ -107,5 +107,6 @@ fn options(args: &Args) -> PrepareOptions {
         min_user: args.min_user,
         min_item: args.min_item,
         min_rating: args.min_rating,
+        few: false,
     }
 }

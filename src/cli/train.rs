@@ -2,7 +2,7 @@ use super::{Common, SeenArg};
 use desirepath::data::Dataset;
 use desirepath::eval::Seen;
 use desirepath::model::{Config, PRESETS};
-use desirepath::train::{Checkpoint, Progress, State, TrainOptions, Trainer, fitting, set};
+use desirepath::train::{Checkpoint, Progress, State, TrainOptions, Trainer, fitting, read_settings, set};
 use desirepath::{Error, Gpu, Result};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -154,7 +154,7 @@ fn settings(args: &Args) -> Result<(Config, TrainOptions)> {
     let mut options = TrainOptions::default();
     if let Some(path) = &args.config {
         let text = std::fs::read_to_string(path).map_err(|e| Error::file(path, &e))?;
-        read_config(&text, args.preset.is_none(), &mut config, &mut options)
+        read_settings(&text, args.preset.is_none(), &mut config, &mut options)
             .map_err(|e| Error::format(path, e.to_string()))?;
     }
     for pair in &args.set {
@@ -164,22 +164,6 @@ fn settings(args: &Args) -> Result<(Config, TrainOptions)> {
     }
     options.seed = args.seed.unwrap_or(options.seed);
     Ok((config, options))
-}
-
-/// Tables `[model]` and `[train]`; `preset` in `[model]` chooses what the rest changes, unless the command line has.
-fn read_config(text: &str, choose: bool, config: &mut Config, options: &mut TrainOptions) -> Result<()> {
-    let table: toml::Table = text.parse().map_err(|e: toml::de::Error| Error::Config(e.message().into()))?;
-    for (section, values) in &table {
-        let values = values.as_table().filter(|_| section == "model" || section == "train");
-        let values = values.ok_or_else(|| Error::Config(format!("{section}: expected tables [model] and [train]")))?;
-        if let Some(preset) = values.get("preset").and_then(toml::Value::as_str).filter(|_| choose) {
-            *config = Config::preset(preset)?;
-        }
-        for (key, value) in values.iter().filter(|(k, _)| *k != "preset") {
-            set(config, options, &format!("{section}.{key}"), &value.to_string())?;
-        }
-    }
-    Ok(())
 }
 
 /// Trains to the end under a bar with loss, metric, speed and ETA.

@@ -8,6 +8,7 @@ pub(crate) mod folder;
 mod items;
 mod lines;
 mod log;
+mod merge;
 mod options;
 mod prepare;
 mod read;
@@ -16,6 +17,7 @@ pub mod split;
 mod store;
 pub mod time;
 
+pub use merge::Merged;
 pub use options::{ColumnNames, Format, PrepareOptions, TimeUnit};
 pub use prepare::prepare;
 pub use report::{FeatureReport, FileReport, KCore, Missing, PrepareReport};

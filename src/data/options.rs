@@ -81,4 +81,6 @@ pub struct PrepareOptions {
     pub dedup: bool,
     /// Leave malformed lines out and count them, instead of refusing the file.
     pub skip_bad: bool,
+    /// A single user or item will do: these are events to add to others.
+    pub few: bool,
 }

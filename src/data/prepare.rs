@@ -22,7 +22,8 @@ pub fn prepare(options: &PrepareOptions) -> Result<(Dataset, PrepareReport)> {
     let mut report = PrepareReport::default();
     let log = read(options, &mut report)?;
     let source = options.files.first().map(|p| p.as_path()).unwrap_or(Path::new(""));
-    enough(source, log.users.len(), log.items.len(), "in the log", "a recommender needs two at least")?;
+    let least = if options.few { 1 } else { 2 };
+    enough(source, [log.users.len(), log.items.len()], least, "in the log", "a recommender needs two at least")?;
     report.tie_rule = "events at the same time keep the order of the file (stable sort)".into();
     let mut order = by_user_and_time(&log);
     duplicates(&log, &mut order, options.dedup, &mut report);
@@ -33,17 +34,17 @@ pub fn prepare(options: &PrepareOptions) -> Result<(Dataset, PrepareReport)> {
     let users = left(log.users.len(), order.iter().map(|e| log.user[*e as usize]));
     let items = left(log.items.len(), order.iter().map(|e| log.item[*e as usize]));
     let mend = "lower --min-user, --min-item or --min-rating";
-    enough(source, users.len(), items.len(), "left by the filters", mend)?;
+    enough(source, [users.len(), items.len()], least, "left by the filters", mend)?;
     let dataset = build(log, order, &users, &items, &mut report);
     summarise(&dataset, &mut report);
     Ok((dataset, report))
 }
 
-fn enough(path: &Path, users: usize, items: usize, place: &str, mend: &str) -> Result<()> {
+fn enough(path: &Path, [users, items]: [usize; 2], least: usize, place: &str, mend: &str) -> Result<()> {
     for (count, what) in [(users, "user"), (items, "item")] {
         match count {
             0 => return Err(Error::data(path, 0, format!("no {what} is {place}; {mend}"))),
-            1 => return Err(Error::data(path, 0, format!("only one {what} is {place}; {mend}"))),
+            1 if least > 1 => return Err(Error::data(path, 0, format!("only one {what} is {place}; {mend}"))),
             _ => {}
         }
     }

@@ -80,6 +80,8 @@ const SHARED: &[(&str, &str)] = &[
     ("pointer_tile", include_str!("../../shaders/shared/pointer_tile.wgsl")),
     ("pointer_eight", include_str!("../../shaders/shared/pointer_eight.wgsl")),
     ("mixture", include_str!("../../shaders/shared/mixture.wgsl")),
+    ("top_k_fold", include_str!("../../shaders/shared/top_k_fold.wgsl")),
+    ("item", include_str!("../../shaders/shared/item.wgsl")),
     ("score_key", include_str!("../../shaders/shared/score_key.wgsl")),
 ];
 

@@ -23,7 +23,7 @@ pub use serving::{NewItem, Serving};
 
 use crate::gpu::Gpu;
 use crate::nn::{Block, BlockInput, Init, LayerNorm, Linear, Params, gru_weights};
-use crate::ops::{self, Activation, BiasLayout, GruWeights, Ids, Rows};
+use crate::ops::{self, Activation, BiasLayout, GruWeights, Ids, ItemTable, Items, Rows};
 use crate::tape::Tape;
 use crate::tensor::Tensor;
 use repeats::Repeats;
@@ -39,6 +39,8 @@ pub struct Model {
     catalogue: Catalogue,
     params: Params,
     item_table: Tensor,
+    /// The same in fewer bits, to score with.
+    packed: Option<ItemTable>,
     item_bias: Option<Tensor>,
     /// Category table and the category of each item.
     category: Option<(Tensor, Ids)>,
@@ -107,6 +109,7 @@ impl Model {
             catalogue,
             params,
             item_table,
+            packed: None,
             item_bias,
             category,
             known,
@@ -164,6 +167,21 @@ impl Model {
             v = map.forward(tape, known, Activation::None, Some(&v));
         }
         v
+    }
+
+    /// From now on `values: [n_items + 1, dim]` are the vectors of the items, and `packed` the same to score with: a model to
+    /// serve from.
+    pub(crate) fn fix_items(&mut self, values: &[f32], packed: Option<ItemTable>) {
+        self.item_table.write(values);
+        self.category = None;
+        self.known.clear();
+        self.packed = packed;
+    }
+
+    /// What scores are computed with, where `vectors` are those of all items.
+    fn scored<'a>(&'a self, vectors: &'a Tensor) -> Items<'a> {
+        let packed = self.packed.as_ref().filter(|packed| packed.rows() == vectors.rows());
+        packed.map_or(Items::from(vectors), Items::from)
     }
 
     /// `[rows, len, dim]`: event embedding. Padding is zero but for what positions add, and is masked later.

@@ -173,7 +173,7 @@ impl Model {
         let apart = Exclusions::new(&self.gpu, &with_own(exclude, own));
         let k = k.min(self.catalogue.n_items);
         let bias = self.item_bias.as_ref();
-        let (scores, ids) = ops::top_k(&self.gpu, states, vectors, bias, Some(&apart), k, 1);
+        let (scores, ids) = ops::top_k(&self.gpu, states, self.scored(vectors), bias, Some(&apart), k, 1);
         let (scores, ids, odds) = self.read(&scores, &ids)?;
         let row = |r: usize| {
             let found = (r * k..(r + 1) * k).filter(|i| ids[*i] != u32::MAX);
@@ -235,7 +235,7 @@ impl Model {
         let boosts = self.repeats.is_some().then_some(&boosts);
         let ids = Tensor::from_slice(&self.gpu, targets, &[targets.len()]);
         let bias = self.item_bias.as_ref();
-        let ranks = ops::rank_of(&self.gpu, &states, &vectors, bias, &ids, Some(&apart), 1, boosts);
+        let ranks = ops::rank_of(&self.gpu, &states, self.scored(&vectors), bias, &ids, Some(&apart), 1, boosts);
         let mut ranks: Vec<u32> = ranks.to_vec()?;
         if self.repeats.is_some() {
             let pairs: Vec<(u32, u32)> = (0..).zip(targets.iter().copied()).collect();

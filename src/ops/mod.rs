@@ -20,6 +20,7 @@ mod fill;
 pub(crate) mod gemm;
 mod gru;
 mod ids;
+mod item_table;
 mod layer_norm;
 mod linear;
 #[cfg(any(feature = "recsys", feature = "check"))]
@@ -59,6 +60,7 @@ pub use fill::fill;
 pub(crate) use gemm::{Layout, gemm};
 pub use gru::{GruWeights, gru, gru_step};
 pub use ids::Ids;
+pub use item_table::{ItemTable, Items, MAX_INT8_DIM, Quantised};
 pub use layer_norm::layer_norm;
 #[cfg(feature = "check")]
 pub(crate) use layer_norm::layer_norm_by;

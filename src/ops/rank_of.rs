@@ -1,4 +1,5 @@
 use super::cut;
+use super::item_table::Items;
 use super::scoring::{Exclusions, Fold, Scoring};
 use crate::gpu::{Gpu, Kernel};
 use crate::kernel;
@@ -20,17 +21,17 @@ static TARGET: Kernel = kernel!("rank_of");
 /// When shapes disagree.
 #[track_caller]
 #[allow(clippy::too_many_arguments)] // top_k's, a target and its boost
-pub fn rank_of(
+pub fn rank_of<'a>(
     gpu: &Gpu,
     queries: &Tensor,
-    table: &Tensor,
+    table: impl Into<Items<'a>>,
     bias: Option<&Tensor>,
     targets: &Tensor,
     exclude: Option<&Exclusions>,
     first_item: usize,
     boost: Option<&Tensor>,
 ) -> Tensor {
-    let scoring = Scoring::new("rank_of", gpu, queries, table, bias, exclude, first_item);
+    let scoring = Scoring::new("rank_of", gpu, queries, table.into(), bias, exclude, first_item);
     let (n, _) = queries.rows();
     targets.expect_shape("rank_of: targets", &[n]);
     if let Some(boost) = boost {
@@ -40,11 +41,13 @@ pub fn rank_of(
     let bytes = if exclude.is_some() { 4 * scoring.words() } else { 4 };
     for (start, n) in scoring.batches(n, bytes) {
         let part = |x: &Tensor| cut(x, start, n);
-        let (queries, targets, threshold) = (part(queries), part(targets), part(&threshold));
+        let (queries, targets, threshold) = (scoring.queries(&part(queries)), part(targets), part(&threshold));
         let (boost, counts) = (boost.map(part), part(&ranks));
-        let consts = [("BIAS", u32::from(bias.is_some())), ("BOOST", u32::from(boost.is_some()))];
+        let consts =
+            [("BIAS", u32::from(bias.is_some())), ("BOOST", u32::from(boost.is_some())), ("FORMAT", scoring.format)];
         for shard in scoring.shards() {
-            let params = [n, shard.items, scoring.dim, shard.start, scoring.items, first_item].map(|v| v as u32);
+            let [queries_n, items, dim, start, _, first, _, row, stride] = scoring.params(n, &shard);
+            let params = [queries_n, items, dim, start, scoring.items as u32, first, row, stride];
             let boost = boost.as_ref().unwrap_or(&queries); // any: it is not read
             let buffers = [&queries, &shard.table, &shard.bias, &targets, boost, &threshold, &counts].map(|t| &**t);
             gpu.dispatch(TARGET.with(&consts), params, &buffers, n.div_ceil(64));

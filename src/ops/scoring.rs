@@ -1,6 +1,7 @@
 //! What `top_k` and `rank_of` share: scores of a catalogue that are folded as they arise and never stored.
 
 use super::cut;
+use super::item_table::Items;
 use crate::gpu::{Buffer, Gpu, Kernel};
 use crate::kernel;
 use crate::tensor::Tensor;
@@ -8,10 +9,11 @@ use crate::tensor::Tensor;
 static TILES: Kernel = kernel!("top_k");
 static LANES: Kernel = kernel!("top_k_lanes");
 static MASK: Kernel = kernel!("top_k_mask");
+static QUERY: Kernel = kernel!("top_k_query");
 
 /// Items of one workgroup on GPUs, and the largest group: what one fold covers.
 pub(super) const GROUP: usize = 64;
-/// Queries that share the reading of an item.
+/// Queries that share the reading of an item; twice as many in the kernel for drivers on the CPU, where there are more.
 const TILE: usize = 16;
 /// Groups of one workgroup of the kernel for drivers on the CPU.
 const LANES_GROUPS: usize = 8;
@@ -67,12 +69,16 @@ impl Exclusions {
 /// A catalogue to score against: checked once, then folded batch by batch.
 pub(super) struct Scoring<'a> {
     pub gpu: &'a Gpu,
-    pub table: &'a Tensor,
+    pub table: Items<'a>,
     pub bias: Option<&'a Tensor>,
     pub exclude: Option<&'a Exclusions>,
     pub first_item: usize,
     pub items: usize,
     pub dim: usize,
+    /// Words of 32 bits in a row of the table.
+    pub row: usize,
+    /// Of the table: see [`Items::words`].
+    pub format: u32,
     /// Items per group, 16 or 64.
     pub group: usize,
 }
@@ -99,13 +105,13 @@ impl<'a> Scoring<'a> {
         op: &str,
         gpu: &'a Gpu,
         queries: &Tensor,
-        table: &'a Tensor,
+        table: Items<'a>,
         bias: Option<&'a Tensor>,
         exclude: Option<&'a Exclusions>,
         first_item: usize,
     ) -> Scoring<'a> {
         let (items, dim) = table.rows();
-        assert!(items > 0 && dim > 0, "{op}: a table of shape {:?} has nothing to score", table.shape());
+        assert!(items > 0 && dim > 0, "{op}: a table of shape [{items}, {dim}] has nothing to score");
         assert!(items < u32::MAX as usize, "{op}: {items} items, more than ids of 32 bits name");
         let (n, _) = queries.rows();
         queries.expect_shape(&format!("{op}: queries"), &[n, dim]);
@@ -115,7 +121,35 @@ impl<'a> Scoring<'a> {
         if let Some(lists) = exclude {
             assert!(lists.len() == n, "{op}: {} exclusion lists for {n} queries", lists.len());
         }
-        Scoring { gpu, table, bias, exclude, first_item, items, dim, group: GROUP }
+        let (words, format) = table.words();
+        let (_, row) = words.rows();
+        Scoring { gpu, table, bias, exclude, first_item, items, dim, row, format, group: GROUP }
+    }
+
+    /// Numbers of a row that the kernels go through: a multiple of 4, but for a table of f32.
+    fn width(&self) -> usize {
+        if self.format == 0 { self.dim } else { self.dim.next_multiple_of(4) }
+    }
+
+    /// Numbers from one query to the next as [`Scoring::queries`] has them.
+    pub fn stride(&self) -> usize {
+        if self.as_they_are() { self.dim } else { self.dim.next_multiple_of(4) + 4 }
+    }
+
+    fn as_they_are(&self) -> bool {
+        self.format == 0 && self.dim.is_multiple_of(4)
+    }
+
+    /// `[n, stride]`: queries in whole vectors of four, and for a table of int8 in whole numbers, with the scale behind.
+    pub fn queries(&self, queries: &Tensor) -> Tensor {
+        if self.as_they_are() {
+            return queries.clone();
+        }
+        let (n, dim) = queries.rows();
+        let rows = Tensor::empty(self.gpu, &[n, self.stride()]);
+        let params = [n, dim, dim.next_multiple_of(4), self.stride()].map(|v| v as u32);
+        self.gpu.dispatch(QUERY.with(&[("FORMAT", self.format)]), params, &[queries, &rows], n);
+        rows
     }
 
     pub fn groups(&self) -> usize {
@@ -146,12 +180,12 @@ impl<'a> Scoring<'a> {
     }
 
     pub fn shards(&self) -> impl Iterator<Item = Shard> + '_ {
-        let fit = self.gpu.info().max_binding as usize / (4 * self.dim) / GROUP * GROUP;
+        let fit = self.gpu.info().max_binding as usize / (4 * self.row) / GROUP * GROUP;
         let size = fit.clamp(GROUP, MAX_GROUPS * GROUP);
         (0..self.items).step_by(size).map(move |start| {
             let items = size.min(self.items - start);
             let part = |x: &Tensor| cut(x, start, items);
-            let table = part(self.table);
+            let table = part(self.table.words().0);
             let bias = self.bias.map_or_else(|| table.clone(), part); // something has to be bound
             Shard { start, items, table, bias }
         })
@@ -172,7 +206,7 @@ impl<'a> Scoring<'a> {
         Some(mask)
     }
 
-    /// Scores all items for `queries` and folds the scores.
+    /// Scores all items for `queries: [n, stride]` and folds the scores.
     pub fn fold(&self, queries: &Tensor, mask: Option<&Tensor>, fold: &Fold) {
         let (n, _) = queries.rows();
         let (count, threshold, out) = match fold {
@@ -180,43 +214,39 @@ impl<'a> Scoring<'a> {
             Fold::Count { threshold, counts } => (1, *threshold, *counts),
         };
         let lanes = self.gpu.info().eight_lanes();
-        let aligned = self.dim.is_multiple_of(4);
-        let quad = Tensor::empty(self.gpu, &[4]); // stands in for the table of vec4 that nobody reads
+        let tile = [1, 4, 8, 16].into_iter().find(|size| n <= *size).unwrap_or(2 * TILE);
+        let fours = self.dim.is_multiple_of(4);
+        let quad = Tensor::empty(self.gpu, &[4]); // stands in for the table of vectors that nobody reads
         let consts = [
             ("GROUP", self.group as u32),
             ("COUNT", count),
             ("EXCLUDE", u32::from(mask.is_some())),
             ("BIAS", u32::from(self.bias.is_some())),
-            (
-                "QUERIES",
-                if n <= 4 {
-                    4
-                } else if n <= 8 {
-                    8
-                } else {
-                    16
-                },
-            ),
-            ("ALIGNED", u32::from(aligned)),
+            ("FORMAT", self.format),
+            ("QUERIES", tile as u32),
+            ("ALIGNED", u32::from(fours)),
         ];
-        let (kernel, per_workgroup) =
-            if lanes { (LANES.with(&consts), LANES_GROUPS * self.group) } else { (TILES.with(&consts[..4]), GROUP) };
+        let (kernel, per_workgroup, tile) = match lanes {
+            true => (LANES.with(&consts), LANES_GROUPS * self.group, tile.max(TILE)),
+            false => (TILES.with(&consts[..5]), GROUP, TILE),
+        };
         for shard in self.shards() {
             let params = self.params(n, &shard);
             let mut buffers: Vec<&Buffer> =
                 vec![queries, &shard.table, &shard.bias, mask.unwrap_or(queries), threshold, out];
             if lanes {
-                let four = |x| if aligned { x } else { &quad };
-                buffers.insert(2, four(&shard.table));
-                buffers.insert(1, four(queries));
+                let table_if = |on: bool| if on { &shard.table } else { &quad };
+                buffers.insert(2, table_if(self.format == 0 && fours));
+                buffers.insert(2, table_if(self.format == 1));
             }
-            let groups = [shard.items.div_ceil(per_workgroup) as u32, n.div_ceil(TILE) as u32, 1];
+            let groups = [shard.items.div_ceil(per_workgroup) as u32, n.div_ceil(tile) as u32, 1];
             self.gpu.dispatch(kernel, params, &buffers, groups);
         }
     }
 
-    pub fn params(&self, queries: usize, shard: &Shard) -> [u32; 7] {
+    pub fn params(&self, queries: usize, shard: &Shard) -> [u32; 9] {
         let (groups, first, words) = (self.groups(), self.first_item, self.words());
-        [queries, shard.items, self.dim, shard.start, groups, first, words].map(|v| v as u32)
+        [queries, shard.items, self.width(), shard.start, groups, first, words, self.row, self.stride()]
+            .map(|v| v as u32)
     }
 }

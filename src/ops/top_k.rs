@@ -1,4 +1,5 @@
 use super::cut;
+use super::item_table::Items;
 use super::scoring::{Exclusions, Fold, GROUP, Scoring};
 use crate::gpu::{Gpu, Kernel};
 use crate::kernel;
@@ -19,22 +20,22 @@ pub const MAX_K: usize = 1024;
 /// Exact, and the same bits in every run. The scores are never stored: the first pass keeps the best one of every
 /// group of 64 (or 16) items. The `k` best items are in the `k` groups with the best such maxima (each group that comes before another
 /// holds an item that comes before all of the other's), so only those groups are scored again and selected from. A table
-/// beyond one binding is read in parts.
+/// beyond one binding is read in parts. It may be a [`Tensor`] of f32 or an [`ItemTable`](super::ItemTable) of fewer bits.
 ///
 /// # Panics
 /// When shapes disagree, or `k` is 0 or more than [`MAX_K`].
 #[track_caller]
-pub fn top_k(
+pub fn top_k<'a>(
     gpu: &Gpu,
     queries: &Tensor,
-    table: &Tensor,
+    table: impl Into<Items<'a>>,
     bias: Option<&Tensor>,
     exclude: Option<&Exclusions>,
     k: usize,
     first_item: usize,
 ) -> (Tensor, Tensor) {
     assert!((1..=MAX_K).contains(&k), "top_k: k is {k}, expected 1 to {MAX_K}");
-    let mut scoring = Scoring::new("top_k", gpu, queries, table, bias, exclude, first_item);
+    let mut scoring = Scoring::new("top_k", gpu, queries, table.into(), bias, exclude, first_item);
     // Large groups save in selecting among them, small ones in scoring the chosen ones again.
     scoring.group = if scoring.items >= 1024 * k { GROUP } else { 16 };
     let (n, _) = queries.rows();
@@ -45,7 +46,7 @@ pub fn top_k(
     for (start, n) in scoring.batches(n, bytes) {
         let part = |x: &Tensor| cut(x, start, n);
         let mask = scoring.mask(start, n, None);
-        batch(&scoring, &part(queries), mask.as_ref(), k, &part(&scores), &part(&ids));
+        batch(&scoring, &scoring.queries(&part(queries)), mask.as_ref(), k, &part(&scores), &part(&ids));
     }
     (scores, ids)
 }
@@ -60,10 +61,15 @@ fn batch(scoring: &Scoring, queries: &Tensor, mask: Option<&Tensor>, k: usize, s
 
     let keys = Tensor::empty(gpu, &[n, n_chosen * group]);
     let size = [("GROUP", group as u32)];
-    let consts = [size[0], ("EXCLUDE", u32::from(mask.is_some())), ("BIAS", u32::from(scoring.bias.is_some()))];
+    let consts = [
+        size[0],
+        ("EXCLUDE", u32::from(mask.is_some())),
+        ("BIAS", u32::from(scoring.bias.is_some())),
+        ("FORMAT", scoring.format),
+    ];
     for shard in scoring.shards() {
-        let [a, b, c, d, e, f, g] = scoring.params(n, &shard);
-        let params = [a, b, c, d, e, f, g, n_chosen as u32];
+        let [a, b, c, d, e, f, g, h, i] = scoring.params(n, &shard);
+        let params = [a, b, c, d, e, f, g, h, i, n_chosen as u32];
         let buffers: [&crate::gpu::Buffer; 6] =
             [queries, &shard.table, &shard.bias, mask.unwrap_or(queries), &chosen, &keys];
         gpu.dispatch(SCORES.with(&consts), params, &buffers, [(n_chosen * group).div_ceil(256) as u32, n as u32, 1]);

@@ -186,6 +186,15 @@ pub fn top_k(
     queries.chunks_exact(dim).zip(excluded).map(best).collect()
 }
 
+/// Each row of `dim` numbers rounded to whole steps of a 127th of its largest.
+pub fn int8(x: &[f64], dim: usize) -> Vec<f64> {
+    let row = |row: &[f64]| {
+        let step = row.iter().fold(0.0f64, |m, v| m.max(v.abs())) / 127.0;
+        row.iter().map(|v| if step > 0.0 { (v / step).round_ties_even() * step } else { 0.0 }).collect::<Vec<_>>()
+    };
+    x.chunks_exact(dim).flat_map(row).collect()
+}
+
 /// Place of each query's target among all items by score, ties before it: 1 and the number of other items, not in
 /// `excluded[query]` and not below `first_item`, whose score is at least its own plus `boost[query]`. 0 for a target that is no item.
 pub fn rank_of(

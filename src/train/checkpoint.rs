@@ -5,8 +5,9 @@
 //! | `config.json` | format, version, configuration of model and training |
 //! | `model.safetensors` | the weights to serve: the best so far |
 //! | `data/` | names, what is known of items, each user's newest events (all where items seen before are filtered): a dataset folder |
-//! | `state.json`, `last.safetensors`, `optimizer.safetensors` | where training stands, to go on from with the same bits |
+//! | `state.json`, `last.safetensors`, `optimizer.safetensors` | where training stands, to go on from with the same bits; an exported model has none |
 
+use super::export::{ItemBits, load_into};
 use super::{State, TrainOptions, catalogue, catalogue_of};
 use crate::data::Dataset;
 use crate::data::folder::{Kind, beside};
@@ -23,12 +24,12 @@ use std::path::{Path, PathBuf};
 
 /// The file that tells a checkpoint from any other folder.
 const CONFIG: &str = "config.json";
-const FOLDER: Kind = Kind { name: "model", mark: CONFIG };
+pub(super) const FOLDER: Kind = Kind { name: "model", mark: CONFIG };
 /// Version of the folder's layout and of what the weights mean.
 pub const FORMAT: u32 = 1;
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Header {
+pub(super) struct Header {
     format: u32,
     version: String,
     /// Of the dataset that it was trained on: see [`fingerprint`].
@@ -36,6 +37,9 @@ struct Header {
     seen: Seen,
     model: Config,
     train: TrainOptions,
+    /// Of an exported model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    items: Option<ItemBits>,
 }
 
 /// An opened checkpoint: configuration read and checked, weights not yet loaded.
@@ -46,6 +50,8 @@ pub struct Checkpoint {
     pub options: TrainOptions,
     /// Whether items already seen were kept in the ranking while validating.
     pub seen: Seen,
+    /// How the vectors of items are kept, where it was exported for serving.
+    pub items: Option<ItemBits>,
     fingerprint: String,
 }
 
@@ -82,6 +88,7 @@ impl Snapshot<'_> {
             seen: self.seen,
             model: self.model.config().clone(),
             train: self.options.clone(),
+            items: None,
         };
         let same = Checkpoint::open(old)
             .is_ok_and(|c| c.fingerprint == fingerprint && c.config.len == header.model.len && c.seen == self.seen);
@@ -131,6 +138,7 @@ impl Checkpoint {
         let begun = FOLDER.present(&waiting(folder));
         let waits = Checkpoint::exists(folder) && FOLDER.is(&begun);
         let checkpoint = Checkpoint::open(if waits { &begun } else { folder })?;
+        checkpoint.expect_trained()?;
         checkpoint.options.validate().map_err(|e| of_file(&checkpoint.folder.join(CONFIG), e))?;
         Ok(checkpoint)
     }
@@ -153,8 +161,29 @@ impl Checkpoint {
         }
         let header: Header = serde_json::from_value(value).map_err(damaged)?;
         header.model.validate().map_err(|e| of_file(&path, e))?;
-        let Header { fingerprint, seen, model: config, train: options, .. } = header;
-        Ok(Checkpoint { folder, config, options, seen, fingerprint })
+        let Header { fingerprint, seen, model: config, train: options, items, .. } = header;
+        Ok(Checkpoint { folder, config, options, seen, items, fingerprint })
+    }
+
+    pub(super) fn header(&self, items: Option<ItemBits>) -> Header {
+        Header {
+            format: FORMAT,
+            version: env!("CARGO_PKG_VERSION").into(),
+            fingerprint: self.fingerprint.clone(),
+            seen: self.seen,
+            model: self.config.clone(),
+            train: self.options.clone(),
+            items,
+        }
+    }
+
+    /// # Errors
+    /// When it was exported for serving: there is nothing to go on from.
+    pub fn expect_trained(&self) -> Result<()> {
+        if self.items.is_none() {
+            return Ok(());
+        }
+        Err(Error::format(&self.folder, "was exported for serving; take the model that it was made from"))
     }
 
     /// Where it was found.
@@ -174,10 +203,14 @@ impl Checkpoint {
     pub fn load(&self, gpu: &Gpu, data: &Dataset) -> Result<Model> {
         // A folder for serving alone may lack the state.
         if self.state().is_ok_and(|s| s.step == 0) {
-            let untrained = "its training has learned nothing yet; go on with `desirepath train --resume`";
+            let untrained = "its training has learned nothing yet; go on with --resume";
             return Err(Error::format(&self.folder, untrained));
         }
-        let model = Model::new(gpu, &self.config, catalogue_of(data), self.options.seed);
+        let mut model = Model::new(gpu, &self.config, catalogue_of(data), self.options.seed);
+        if let Some(bits) = self.items {
+            load_into(&self.folder, bits, &mut model)?;
+            return Ok(model);
+        }
         let weights = self.weights("model.safetensors", &model)?;
         model.params().list().iter().zip(&weights).for_each(|(p, v)| p.tensor.write(v));
         Ok(model)
@@ -240,7 +273,7 @@ fn is_trained(out: &Path) -> bool {
 }
 
 /// The same files under another folder, without copying: they are never changed in place.
-fn link_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+pub(super) fn link_folder(from: &Path, to: &Path) -> std::io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let path = entry?.path();
@@ -259,14 +292,14 @@ fn of_file(path: &Path, error: Error) -> Error {
 }
 
 /// A file that every checkpoint has.
-fn read(path: &Path) -> Result<Vec<u8>> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => Error::format(path, "the checkpoint is incomplete: this file is missing"),
         _ => Error::file(path, &e),
     })
 }
 
-fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::format(path, e.to_string()))?;
     fs::write(path, text).map_err(|e| Error::file(path, &e))
 }
@@ -282,10 +315,21 @@ fn write_tensors(path: &Path, list: &[(String, Vec<usize>, Vec<f32>)]) -> Result
 }
 
 /// The tensors called `names`, each of the shape given, in that order.
-fn read_tensors<'a>(path: &Path, names: impl Iterator<Item = (&'a str, &'a [usize])>) -> Result<Vec<Vec<f32>>> {
-    let bytes = read(path)?;
+pub(super) fn read_tensors<'a>(
+    path: &Path,
+    names: impl Iterator<Item = (&'a str, &'a [usize])>,
+) -> Result<Vec<Vec<f32>>> {
+    tensors_of(path, &read(path)?, names)
+}
+
+/// The same of the bytes of a file.
+pub(super) fn tensors_of<'a>(
+    path: &Path,
+    bytes: &[u8],
+    names: impl Iterator<Item = (&'a str, &'a [usize])>,
+) -> Result<Vec<Vec<f32>>> {
     let damaged = |e: String| Error::format(path, format!("damaged or cut short: {e}"));
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
+    let file = SafeTensors::deserialize(bytes).map_err(|e| damaged(e.to_string()))?;
     names.map(|(name, shape)| read_numbers(&file, name, shape, &[Dtype::F32]).map_err(damaged)).collect()
 }
 

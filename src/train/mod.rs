@@ -2,15 +2,21 @@
 
 mod catalogue;
 mod checkpoint;
+mod export;
 mod options;
 mod sampler;
+mod update;
 
 pub use catalogue::{catalogue_of, item_ids, user_id};
 pub use checkpoint::{Checkpoint, FORMAT, fingerprint};
-pub use options::{TrainOptions, set};
+pub use export::{ItemBits, export};
+#[doc(hidden)]
+pub use export::{inspect_items, inspect_weights};
+pub use options::{TrainOptions, read_settings, set};
 pub use sampler::{
     Judging, Stretch, Windows, epoch_batches, history, known_user, request_of, stretches, training_batch,
 };
+pub use update::UpdateOptions;
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -74,6 +80,8 @@ pub struct Trainer<'a> {
     state: State,
     stretches: Vec<Stretch>,
     judging: Judging,
+    /// Whether held-out events choose the epoch: an update learns from all events.
+    validates: bool,
 }
 
 impl<'a> Trainer<'a> {
@@ -97,7 +105,7 @@ impl<'a> Trainer<'a> {
         let mask_seen = options.mask_seen && seen == Seen::Filter;
         let judging = Judging { like: options.like_from(dataset), mask_seen };
         let (options, state) = (options.clone(), State::default());
-        Ok(Trainer { dataset, options, seen, model, moments, best: None, state, stretches, judging })
+        Ok(Trainer { dataset, options, seen, model, moments, best: None, state, stretches, judging, validates: true })
     }
 
     /// Continues the training that [`Trainer::run`] began in `folder`.
@@ -250,7 +258,7 @@ impl<'a> Trainer<'a> {
         let epoch = self.state.epoch + 1;
         let last = epoch == self.options.epochs;
         let mut record = EpochRecord { epoch, loss: self.state.loss_sum / steps as f64, hr10: None, ndcg10: None };
-        let cases = cases(self.dataset, Split::Validation);
+        let cases = if self.validates { cases(self.dataset, Split::Validation) } else { Vec::new() };
         if (last || is_due(epoch, self.options.validate_every)) && !cases.is_empty() {
             let ranks = validation_ranks(&self.model, self.dataset, &cases, self.seen)?;
             if ranks.contains(&0) {

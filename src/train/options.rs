@@ -117,6 +117,25 @@ pub fn set(config: &mut Config, options: &mut TrainOptions, key: &str, value: &s
     )))
 }
 
+/// Tables `[model]` and `[train]`; `preset` in `[model]` chooses what the rest changes, unless the command line has.
+///
+/// # Errors
+/// When it is no TOML, or a setting is unknown or of the wrong type.
+pub fn read_settings(text: &str, choose: bool, config: &mut Config, options: &mut TrainOptions) -> Result<()> {
+    let table: toml::Table = text.parse().map_err(|e: toml::de::Error| Error::Config(e.message().into()))?;
+    for (section, values) in &table {
+        let values = values.as_table().filter(|_| section == "model" || section == "train");
+        let values = values.ok_or_else(|| Error::Config(format!("{section}: expected tables [model] and [train]")))?;
+        if let Some(preset) = values.get("preset").and_then(toml::Value::as_str).filter(|_| choose) {
+            *config = Config::preset(preset)?;
+        }
+        for (key, value) in values.iter().filter(|(k, _)| *k != "preset") {
+            set(config, options, &format!("{section}.{key}"), &value.to_string())?;
+        }
+    }
+    Ok(())
+}
+
 fn to_toml<T: Serialize>(value: &T) -> Result<toml::Value> {
     toml::Value::try_from(value).map_err(|e| Error::Config(e.to_string()))
 }

@@ -4,6 +4,7 @@
 mod experiment;
 mod files;
 mod kill;
+mod learn;
 mod safe;
 #[cfg(target_os = "linux")]
 mod setup;

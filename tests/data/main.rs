@@ -1,6 +1,7 @@
 //! Readers, `prepare`, the dataset folder and the splits, on small files and on real ones where they are.
 
 mod bad;
+mod merge;
 mod prepare;
 mod readers;
 mod real;

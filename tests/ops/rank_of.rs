@@ -1,5 +1,5 @@
 use crate::{assert_noticed, assert_ok, broken, gpu};
-use desirepath::check::catalogue::{Catalogue, Excluded, rank_of};
+use desirepath::check::catalogue::{Bits, Catalogue, Excluded, rank_of};
 use desirepath::ops;
 use desirepath::{Gpu, Options, Tensor};
 
@@ -13,6 +13,7 @@ const PLAIN: Catalogue = Catalogue {
     boost: false,
     excluded: Excluded::Nothing,
     distinct: 1 << 20,
+    bits: Bits::F32,
 };
 
 #[test]
@@ -26,6 +27,12 @@ fn shapes() {
         assert_ok(rank_of(gpu(), Catalogue { queries, items, dim, excluded: Excluded::All, ..PLAIN }));
         assert_ok(rank_of(gpu(), Catalogue { queries, items, dim, boost: true, excluded, ..PLAIN }));
         assert_ok(rank_of(gpu(), Catalogue { queries, items, dim, distinct: 3, excluded, ..PLAIN }));
+        for bits in [Bits::F16, Bits::Int8] {
+            assert_ok(rank_of(
+                gpu(),
+                Catalogue { queries, items, dim, bias: true, boost: true, excluded, bits, ..PLAIN },
+            ));
+        }
     }
 }
 
@@ -74,7 +81,7 @@ fn equal_vectors_tie_exactly() {
 
 #[test]
 fn broken_kernels_are_noticed() {
-    let target = broken("rank_of", "k < params.dim", "k + 1u < params.dim");
+    let target = broken("rank_of", "k < params.dim", "k + 4u < params.dim");
     assert_noticed(rank_of(&target, PLAIN));
     let own = broken("rank_of", "score < boosted", "false");
     assert_noticed(rank_of(&own, Catalogue { boost: true, ..PLAIN }));

@@ -1,6 +1,6 @@
 use crate::{assert_noticed, assert_ok, broken, gpu};
-use desirepath::check::catalogue::{Catalogue, Excluded, top_k};
-use desirepath::ops::{self, Exclusions};
+use desirepath::check::catalogue::{Bits, Catalogue, Excluded, top_k, top_k_rounded};
+use desirepath::ops::{self, Exclusions, ItemTable, Quantised};
 use desirepath::{Gpu, Options, Tensor};
 
 const PLAIN: Catalogue = Catalogue {
@@ -13,6 +13,7 @@ const PLAIN: Catalogue = Catalogue {
     boost: false,
     excluded: Excluded::Nothing,
     distinct: 1 << 20,
+    bits: Bits::F32,
 };
 
 #[test]
@@ -68,6 +69,51 @@ fn tables_beyond_one_binding() {
     }
 }
 
+const PACKED: [Bits; 2] = [Bits::F16, Bits::Int8];
+
+#[test]
+fn tables_of_fewer_bits() {
+    for bits in PACKED {
+        for (queries, items, dim) in [(1, 1, 1), (1, 63, 3), (5, 65, 5), (9, 513, 32), (17, 511, 31), (33, 2000, 65)] {
+            let shape = Catalogue { queries, items, dim, bits, ..PLAIN };
+            assert_ok(top_k(gpu(), shape));
+            let excluded = Excluded::Some;
+            assert_ok(top_k(gpu(), Catalogue { k: 50, bias: true, first_item: 1, excluded, distinct: 99, ..shape }));
+        }
+        // 160 columns: more than one turn of workgroup memory, whatever the bits.
+        assert_ok(top_k(gpu(), Catalogue { queries: 16, items: 20_000, dim: 160, bits, ..PLAIN }));
+        let small = Gpu::open(Options { guard: true, max_binding: Some(16 << 10), ..Options::from_env() }).unwrap();
+        let excluded = Excluded::Some;
+        assert_ok(top_k(&small, Catalogue { items: 5003, k: 3, bias: true, excluded, bits, ..PLAIN }));
+    }
+}
+
+#[test]
+fn numbers_are_rounded_as_defined() {
+    for bits in PACKED {
+        for shape in [[1, 300, 64], [7, 1000, 30], [20, 500, 129]] {
+            assert_ok(top_k_rounded(gpu(), shape, bits));
+        }
+    }
+}
+
+#[test]
+fn quantised_rows() {
+    let values = [0.5f32, -1.0, 0.25, 0.0, 0.0, 0.0, 1e-35, -2.0, 7e4];
+    let int8 = Quantised::int8(&values, 3);
+    assert_eq!(int8, Quantised::Int8(vec![64, -127, 32, 0, 0, 0, 0, 0, 127], vec![1.0 / 127.0, 0.0, 7e4 / 127.0]));
+    assert!(int8.floats(3).iter().zip(&values).all(|(a, b)| (a - b).abs() <= 7e4 / 254.0));
+    let half = Quantised::f16(&values).floats(3);
+    assert_eq!(half[..4], values[..4]);
+    assert_eq!(half[8], 65_504.0, "no infinity");
+}
+
+#[test]
+#[should_panic(expected = "ItemTable: int8 rows of 1041")]
+fn int8_rows_have_a_limit() {
+    ItemTable::new(gpu(), &Quantised::int8(&[1.0; 1041], 1041), 1041);
+}
+
 #[test]
 fn many_queries_take_several_batches() {
     let small = Gpu::open(Options { guard: true, max_binding: Some(64 << 10), ..Options::from_env() }).unwrap();
@@ -104,15 +150,15 @@ fn broken_kernels_are_noticed() {
     assert_noticed(top_k(&bits, Catalogue { distinct: 3, ..PLAIN }));
     let order = broken("top_k_sort", "other == key && j < i", "other == key && j > i");
     assert_noticed(top_k(&order, Catalogue { distinct: 3, ..PLAIN }));
-    let dim = broken("top_k_scores", "k < params.dim", "k + 1u < params.dim");
+    let dim = broken("top_k_scores", "k < params.dim", "k + 4u < params.dim");
     assert_noticed(top_k(&dim, PLAIN));
+    let rounds = broken("top_k_query", "round(v * inverse)", "trunc(v * inverse)");
+    assert_noticed(top_k_rounded(&rounds, [7, 300, 64], Bits::Int8));
+    let scale = broken("top_k_scores", "one * vec4(query", "one * vec4(1.0 + query");
+    assert_noticed(top_k_rounded(&scale, [7, 300, 64], Bits::Int8));
     let first_pass = match gpu().info().eight_lanes() {
-        true => broken("top_k_lanes", "subgroupBroadcast(qa, 1u)", "subgroupBroadcast(qa, 0u)"),
-        false => broken(
-            "top_k",
-            "rows[(c + 4u) * 64u + thread] = worth(a1[c]",
-            "rows[(c + 4u) * 64u + thread] = worth(a0[c]",
-        ),
+        true => broken("top_k_lanes", "subgroupBroadcast(q, 1u)", "subgroupBroadcast(q, 0u)"),
+        false => broken("top_k", "a[q / 4u][q % 4u] + b", "a[0][q % 4u] + b"),
     };
     assert_noticed(top_k(&first_pass, Catalogue { queries: 16, items: 20_000, k: 1, ..PLAIN }));
 }

@@ -2,7 +2,8 @@
 
 use desirepath::check::Rng;
 use desirepath::ops::{
-    self, Activation, AdamW, Attention, BiasLayout, CrossEntropy, GruWeights, Ids, Moment, Pointer, SpaceTime,
+    self, Activation, AdamW, Attention, BiasLayout, CrossEntropy, GruWeights, Ids, ItemTable, Moment, Pointer,
+    Quantised, SpaceTime,
 };
 use desirepath::{Gpu, Tape, Tensor};
 
@@ -121,8 +122,11 @@ pub const CASES: &[Case] = &[
     case("cross_entropy", "cross-entropy-6400x3417", |g| cross_entropy(g, 6400, 3417)),
     case("cross_entropy", "cross-entropy-6400x54542", |g| cross_entropy(g, 6400, 54_542)),
     case("top_k", "top10-1x54542", |g| top_k(g, 1, 54_542)),
+    case("top_k", "top10-1x1m", |g| top_k(g, 1, 1_000_000)),
     case("top_k", "top10-16x1m", |g| top_k(g, 16, 1_000_000)),
     large("top_k", "top10-64x10m", |g| top_k(g, 64, 10_000_000)),
+    case("top_k f16", "top10-16x1m-f16", |g| top_k_packed(g, 16, 1_000_000, false)),
+    case("top_k int8", "top10-16x1m-int8", |g| top_k_packed(g, 16, 1_000_000, true)),
     case("rank_of", "rank-of-128x3417", |g| rank_of(g, 128, 3417)),
     case("rank_of", "rank-of-128x54542", |g| rank_of(g, 128, 54_542)),
     case("clip_grad_norm", "clip-grad-norm-64k", |g| clip_grad_norm(g, 1 << 16)),
@@ -341,6 +345,17 @@ fn top_k(gpu: &Gpu, queries: usize, items: usize) -> Work {
     let (x, table) = (random(gpu, &[queries, 64]), random(gpu, &[items, 64]));
     let op = move |_: &mut Tape| ops::top_k(x.gpu(), &x, &table, None, None, 10, 0).0;
     Work::new([2 * queries * items * 64; 2], [(queries + items) * 64; 2], op)
+}
+
+/// With a table of f16 or int8.
+fn top_k_packed(gpu: &Gpu, queries: usize, items: usize, int8: bool) -> Work {
+    let (x, mut rng) = (random(gpu, &[queries, 64]), Rng::new(7));
+    let values: Vec<f32> = (0..items * 64).map(|_| (2.0 * rng.unit() - 1.0) as f32).collect();
+    let values = if int8 { Quantised::int8(&values, 64) } else { Quantised::f16(&values) };
+    let table = ItemTable::new(gpu, &values, 64);
+    let words = if int8 { 17 } else { 32 };
+    let op = move |_: &mut Tape| ops::top_k(x.gpu(), &x, &table, None, None, 10, 0).0;
+    Work::new([2 * queries * items * 64; 2], [queries * 64 + items * words; 2], op)
 }
 
 fn rank_of(gpu: &Gpu, queries: usize, items: usize) -> Work {
