@@ -106,11 +106,11 @@ impl<'a> Trainer<'a> {
 
 /// Every window that has a new event to predict, and `mix` times as many of users without any.
 fn rows(dataset: &Dataset, fresh: &[bool], from: &Checkpoint, how: &UpdateOptions) -> Vec<Stretch> {
-    let (mut list, mut has_new) = (Vec::new(), vec![false; dataset.n_users() + 1]);
+    let first_new = |user: usize| dataset.events_of(user).find(|e| fresh[*e]);
+    let mut list = Vec::new();
     for user in 1..=dataset.n_users() {
         let range = dataset.events_of(user);
-        let Some(first) = range.clone().find(|e| fresh[*e]) else { continue };
-        has_new[user] = true;
+        let Some(first) = first_new(user) else { continue };
         let mut end = range.end;
         while end >= range.start + 2 {
             let start = end.saturating_sub(from.config.len + 1).max(range.start);
@@ -122,7 +122,7 @@ fn rows(dataset: &Dataset, fresh: &[bool], from: &Checkpoint, how: &UpdateOption
         }
     }
     let mut old = stretches(dataset, from.config.len, Windows::All);
-    old.retain(|s| !has_new[s.user as usize]);
+    old.retain(|s| first_new(s.user as usize).is_none());
     old.shuffle(&mut ChaCha8Rng::seed_from_u64(how.seed));
     old.truncate((how.mix * list.len() as f32).ceil() as usize);
     list.extend(old);
