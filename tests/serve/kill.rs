@@ -82,7 +82,7 @@ fn what_was_acknowledged_survives_kills() {
         let reply = try_ask(server.address, "POST", "/events", &[], Some(&json!({ "events": events })));
         reply.expect("an answer").ok()["known"].clone()
     };
-    let (sent, acknowledged) = (sent.into_inner().expect("lock"), acknowledged.into_inner().expect("lock"));
+    let [sent, acknowledged] = [sent, acknowledged].map(|list| list.into_inner().expect("lock"));
     for part in acknowledged.chunks(500) {
         assert_eq!(again(part), json!(part.len()), "every acknowledged event is there");
     }
@@ -99,16 +99,23 @@ fn what_was_acknowledged_survives_kills() {
         let killed = try_ask(server.address, "POST", "/recommend", &[], Some(&body)).expect("an answer").ok();
         assert_eq!(killed, live.post("/recommend", body).ok(), "{user}");
     }
-    // SIGHUP loads the model again, SIGTERM ends it well.
+    hang_up(&server);
+    signal(&server, "-TERM"); // ends it well
+    assert!(server.child.wait().expect("an end").success());
+}
+
+fn signal(server: &Process, name: &str) {
     let pid = server.child.id().to_string();
-    let signal = |name: &str| assert!(Command::new("kill").args([name, &pid]).status().expect("kill").success());
-    signal("-HUP");
+    assert!(Command::new("kill").args([name, &pid]).status().expect("kill").success());
+}
+
+/// SIGHUP loads the model again.
+fn hang_up(server: &Process) {
+    signal(server, "-HUP");
     let begun = Instant::now();
     let metrics = || try_ask(server.address, "GET", "/metrics", &[], None).expect("an answer").text;
     while !metrics().contains("desirepath_reloads_total 1") {
         assert!(begun.elapsed() < Duration::from_secs(30), "not loaded again");
         std::thread::sleep(Duration::from_millis(20));
     }
-    signal("-TERM");
-    assert!(server.child.wait().expect("an end").success());
 }
