@@ -103,12 +103,12 @@ fn multiplies_matrices(source: &str) -> bool {
 fn validated(name: &str, source: &str) -> (naga::Module, naga::valid::ModuleInfo) {
     let module = naga::front::wgsl::parse_str(source);
     let module = module.unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(source)));
-    let mut capabilities = Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16;
+    // The last is `unpack2x16float`, which WGSL has without any feature.
+    let mut capabilities =
+        Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     if multiplies_matrices(source) {
         capabilities |= Capabilities::COOPERATIVE_MATRIX;
     }
-    // The last is `unpack2x16float`, which WGSL has without any feature.
-    let capabilities = Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     let mut validator = Validator::new(ValidationFlags::all(), capabilities);
     let info = validator.validate(&module).unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(source)));
     (module, info)
