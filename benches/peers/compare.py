@@ -244,7 +244,7 @@ def main():
     print(text, end="")
     if args.quick or args.filter:
         return print("not written: this was not a complete run")
-    slug = re.sub("[^a-z0-9]+", "-", adapter.lower()).strip("-")
+    slug = re.sub("[^a-z0-9]+", "-", adapter.split(" (")[0].lower()).strip("-")
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     (out / f"peers-{slug}.json").write_text(json.dumps(results, indent=1) + "\n")

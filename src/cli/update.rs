@@ -1,6 +1,7 @@
 use super::Common;
 use super::train::train_with_bar;
 use desirepath::data::{Dataset, Merged, PrepareOptions, prepare};
+use desirepath::serve::store::{Store, is_store};
 use desirepath::train::{Checkpoint, State, Trainer, UpdateOptions};
 use desirepath::{Error, Result};
 use serde::Serialize;
@@ -14,12 +15,14 @@ use std::time::Instant;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   desirepath update .out/shop --events today.csv --out .out/shop-2
-  desirepath update .out/shop --events .data/this-week --out .out/shop-2 --epochs 5 --json")]
+  desirepath update .out/shop --events .data/this-week --out .out/shop-2 --epochs 5 --json
+  desirepath update .out/shop --events shop.store --out .out/shop-2")]
 pub struct Args {
     /// Folder that `train` or `update` wrote
     model: PathBuf,
-    /// A log as `prepare` reads it, or a folder that it wrote; may be given several times
-    #[arg(long, value_name = "FILE|DATASET", required = true)]
+    /// A log as `prepare` reads it, a folder that it wrote, or the store of a server that does not run; may be given several
+    /// times
+    #[arg(long, value_name = "FILE|DATASET|STORE", required = true)]
     events: Vec<PathBuf>,
     /// Folder of the model to write
     #[arg(long, value_name = "MODEL2")]
@@ -114,7 +117,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     common.print(&summary, text)
 }
 
-/// The new events, wherever they are kept: a prepared folder, or any log that `prepare` reads. Other sources go here.
+/// The new events, wherever they are kept: a prepared folder, a server's store, or any log that `prepare` reads.
 fn events(source: &Path) -> Result<Dataset> {
     if source.join("dataset.json").exists() {
         return Dataset::load(source);
@@ -124,6 +127,9 @@ fn events(source: &Path) -> Result<Dataset> {
             source,
             "is no dataset (there is no dataset.json); make one with `desirepath prepare`",
         ));
+    }
+    if is_store(source) {
+        return Store::open_to_read(source)?.dataset();
     }
     let options = PrepareOptions { files: vec![source.into()], few: true, ..PrepareOptions::default() };
     Ok(prepare(&options)?.0)

@@ -193,3 +193,42 @@ fn metrics_count() {
     }
     assert!(!text.contains(world().user(0)) && !text.contains(world().item(1)));
 }
+
+/// What a server has gathered, the next model learns: users, items and what was put of them.
+#[test]
+fn a_model_learns_from_a_store() {
+    let live = Live::new(&world().whole());
+    let category = &world().dataset.categories[0];
+    live.send("PUT", "/items/aquarium", Some(&json!({ "category": category, "place": [53.5, 10.0] }))).ok();
+    let user = world().user(2);
+    for n in 0..4 {
+        live.event("newcomer", "aquarium", NOW - 4000 + 600 * n);
+        live.event(user, "aquarium", NOW - 4000 + 600 * n);
+    }
+    let folder = live.stop();
+    let (store, out) = (folder.path().join("store"), folder.path().join("next"));
+    let update = |store: &std::path::Path| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_desirepath"));
+        command.arg("update").arg(world().whole()).arg("--events").arg(store).arg("--out").arg(&out).arg("--json");
+        command.output().expect("it starts")
+    };
+    let done = update(&store);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let summary: serde_json::Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    let counts = ["new_users", "new_items", "new_events"].map(|name| summary[name].as_u64());
+    assert_eq!(counts, [Some(1), Some(1), Some(8)], "{summary}");
+    let data = desirepath::data::Dataset::load(&out.join("data")).expect("the model's own data");
+    let (n, categories) = (data.n_items(), data.item_category.as_ref().expect("categories"));
+    assert_eq!((data.items[n - 1].as_str(), data.users.last().map(String::as_str)), ("aquarium", Some("newcomer")));
+    assert_eq!(data.categories[categories[n - 1] as usize - 1], *category);
+    assert_eq!(data.item_place.as_ref().expect("places")[n - 1], [53.5, 10.0]);
+
+    // The server goes on with the next model on the same store, whose events count once.
+    let live = Live::on(folder.clone(), &out, |_| ());
+    assert_eq!(live.recommend("newcomer")["cold"], false);
+    drop(live);
+    std::fs::write(&store, b"redb\x1a\x0a\xa9\x0d\x0a and then nothing of the kind").expect("write");
+    let failed = update(&store);
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(!String::from_utf8_lossy(&failed.stderr).contains("panicked"));
+}

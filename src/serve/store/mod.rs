@@ -10,9 +10,11 @@
 //! | `meta` | `schema`, `model`, `number`, `secret`, `salt`, `dirty` | |
 
 mod compact;
+mod learn;
 mod rows;
 mod writer;
 
+pub use learn::is_store;
 pub use rows::{Event, Facts, State};
 pub use writer::{Unwritten, Writer, Written};
 
