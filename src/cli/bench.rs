@@ -37,7 +37,7 @@ pub struct Args {
     /// With cases that are work for a GPU, on a software adapter, too (there, without this, only if --filter names one)
     #[arg(long)]
     large: bool,
-    /// Instead: how a training step and scoring grow, each size once over 1.5 seconds; draws growth-*.svg and writes
+    /// Instead: how a training step and scoring grow, each size for about a second; draws growth-*.svg and writes
     /// growth.json into this folder
     #[arg(long, value_name = "DIR", conflicts_with_all = ["filter", "quick", "large"])]
     growth: Option<PathBuf>,

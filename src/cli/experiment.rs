@@ -131,7 +131,7 @@ impl Bench<'_> {
         let started = Instant::now();
         train_with_bar(&mut trainer, Some(&model), common)?;
         let seconds = whole.then(|| started.elapsed().as_secs_f64());
-        let peak_device_bytes = self.gpu.memory().peak;
+        let peak_device_bytes = whole.then(|| self.gpu.memory().peak);
         let bar = common.bar(self.cases.len(), "ranking {bar:24} {pos}/{len} users, {eta} to go");
         let ranked =
             rank(trainer.model(), self.dataset, &self.cases, self.seen, true, &mut |n| bar.set_position(n as u64))?;

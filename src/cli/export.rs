@@ -52,7 +52,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             Ok(old) if old.items.is_none() => {
                 return Err(Error::Config(format!("{there} is a model that can be trained on; choose another --out")));
             }
-            Ok(_) if !args.force => return Err(Error::Config(format!("{there} exists; replace it with --force"))),
+            _ if !args.force => return Err(Error::Config(format!("{there} exists; replace it with --force"))),
             _ => Checkpoint::replaceable(&out)?,
         }
     }

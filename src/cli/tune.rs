@@ -99,7 +99,9 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let seen = SeenArg::Auto.resolve(&dataset);
     let rungs = rungs(search.trials.len(), base.1.epochs);
     for (rung, (keep, epochs)) in rungs.iter().enumerate() {
-        for i in best(&search.trials, *keep) {
+        // Those that came this far, whatever became of them later: a second start goes the same way.
+        let entered = rung.checked_sub(1).map_or(0, |before| rungs[before].1);
+        for i in best(&search.trials, *keep, entered) {
             if search.trials[i].epochs < *epochs && search.trials[i].failed.is_none() {
                 let trial = &search.trials[i];
                 eprintln!("round {} of {}: trial {}, {}", rung + 1, rungs.len(), trial.number, trial.says());
@@ -131,6 +133,9 @@ fn base(args: &Args) -> Result<(Config, TrainOptions)> {
         let (key, value) = split.ok_or_else(|| Error::Config(format!("--set {pair}: expected KEY=VALUE")))?;
         desirepath::train::set(&mut config, &mut options, key.trim(), value.trim())?;
     }
+    if options.validate_every != 1 {
+        return Err(Error::Config("validate_every: halving looks at each epoch's validation; leave it at 1".into()));
+    }
     Ok((config, options))
 }
 
@@ -143,9 +148,10 @@ fn rungs(trials: usize, epochs: usize) -> Vec<(usize, usize)> {
     list
 }
 
-/// The best `keep` by validation, best first; those that have not begun count as equal, in their order.
-fn best(trials: &[Trial], keep: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..trials.len()).filter(|i| trials[*i].failed.is_none()).collect();
+/// The best `keep` by validation, of those that have not failed before the end of epoch `entered`, best first; those that have not begun count as equal, in their order.
+fn best(trials: &[Trial], keep: usize, entered: usize) -> Vec<usize> {
+    let in_race = |t: &Trial| t.failed.is_none() || (entered > 0 && t.epochs >= entered);
+    let mut order: Vec<usize> = (0..trials.len()).filter(|i| in_race(&trials[*i])).collect();
     order.sort_by(|a, b| trials[*b].validation_ndcg10.total_cmp(&trials[*a].validation_ndcg10).then(a.cmp(b)));
     order.truncate(keep);
     order
@@ -208,7 +214,7 @@ fn write(path: &Path, search: &Search) -> Result<()> {
 
 fn text(search: &Search, args: &Args) -> String {
     let mut text = format!("{:>5}  {:>6}  {:>10}  settings\n", "trial", "epochs", "ndcg@10");
-    let order = best(&search.trials, search.trials.len());
+    let order = best(&search.trials, search.trials.len(), usize::MAX);
     for trial in order.iter().map(|i| &search.trials[*i]) {
         let _ = writeln!(
             text,
@@ -223,14 +229,20 @@ fn text(search: &Search, args: &Args) -> String {
         let _ = writeln!(text, "{:>5}  failed: {}", trial.number, trial.failed.as_deref().unwrap_or_default());
     }
     if let Some(best) = order.first().map(|i| &search.trials[*i]) {
-        let sets = args.set.iter().cloned().chain(best.settings.iter().map(|(k, v)| format!("{k}={v}")));
+        // Of the defaults of a search those that are not the defaults of a training; what comes later counts.
+        let own = ["epochs=16", "patience=1000"].map(String::from);
+        let sets = own
+            .into_iter()
+            .chain(args.set.iter().cloned())
+            .chain(best.settings.iter().map(|(k, v)| format!("{k}={v}")));
         let sets: String = sets.map(|pair| format!(" --set {pair}")).collect();
         let _ = writeln!(
             text,
             "\nvalidation NDCG@10, the best of its epochs; best so far:\n\
-             desirepath train {} --out MODEL --preset {}{sets}",
+             desirepath train {} --out MODEL --preset {} --seed {}{sets}",
             args.dataset.display(),
-            args.preset
+            args.preset,
+            args.seed
         );
     }
     text
@@ -251,11 +263,13 @@ mod tests {
     #[test]
     fn the_best_by_validation_go_on_and_the_failed_do_not() {
         let mut trials: Vec<Trial> = (1..=4).map(|n| Trial::new(n, Vec::new())).collect();
-        assert_eq!(best(&trials, 2), [0, 1]);
+        assert_eq!(best(&trials, 2, 0), [0, 1]);
         for (trial, value) in trials.iter_mut().zip([0.1, 0.4, 0.3, 0.2]) {
             trial.validation_ndcg10 = value;
         }
         trials[1].failed = Some("too large".into());
-        assert_eq!(best(&trials, 2), [2, 3]);
+        assert_eq!(best(&trials, 2, 1), [2, 3]);
+        trials[1].epochs = 1;
+        assert_eq!(best(&trials, 2, 1), [1, 2], "it failed after the round that it was chosen for");
     }
 }

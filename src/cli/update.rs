@@ -70,6 +70,11 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let (mut data, mut fresh, mut merged) = (from.data()?, Vec::new(), Merged::default());
     let old_events = data.n_events();
     for source in &args.events {
+        if is_store(source) && !data.has_time {
+            let message =
+                "the model learned without times, so that nobody can tell which of these events it has already";
+            return Err(Error::format(source, message));
+        }
         let (all, is_new, one) = data.merged(&events(source)?, source)?;
         fresh = carried(&data, &all, &fresh, is_new);
         data = all;

@@ -37,6 +37,8 @@ pub struct Model {
     gpu: Gpu,
     config: Config,
     catalogue: Catalogue,
+    /// Items that training saw: a server may have room for more.
+    trained_items: usize,
     params: Params,
     item_table: Tensor,
     /// The same in fewer bits, to score with.
@@ -106,6 +108,7 @@ impl Model {
         Model {
             gpu: gpu.clone(),
             config: config.clone(),
+            trained_items: catalogue.n_items,
             catalogue,
             params,
             item_table,

@@ -197,7 +197,7 @@ impl Model {
     /// From weight and offset of the sigmoid output. Without ratings it learned from one random item beside each that came
     /// next, while there are all others: the odds are so many times smaller (King & Zeng 2001).
     fn odds_by(&self, output: Option<[Words; 2]>) -> Odds {
-        let others = if self.catalogue.rated { 1 } else { self.catalogue.n_items.max(1) };
+        let others = if self.catalogue.rated { 1 } else { self.trained_items.max(1) };
         let line = |[w, b]: [Words; 2]| [w.of::<f32>()[0], b.of::<f32>()[0] - (others as f32).ln()];
         // Where the pointer has a share, what comes next has the probability that training gives it.
         Odds { shared: self.repeats.is_some() && !self.catalogue.rated, output: output.map(line) }

@@ -92,9 +92,15 @@ fn allowed(app: &App, request: &Request) -> Result<(), Refused> {
         let host = host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
         let local =
             host == "localhost" || host == "[::1]" || host.parse::<std::net::Ipv4Addr>().is_ok_and(|a| a.is_loopback());
-        return match local {
+        // Nor may it by a request without a body, which a browser sends anywhere without asking.
+        let origin = request.headers().get(header::ORIGIN).map(|o| o.to_str().unwrap_or_default());
+        let own = origin.is_none_or(|o| o.split_once("://").map(|(_, host)| host) == text(header::HOST));
+        return match local && (own || request.method() == Method::OPTIONS) {
             true => Ok(()),
-            false => Err(Refused::new(StatusCode::FORBIDDEN, "without tokens the server answers on localhost alone")),
+            false => Err(Refused::new(
+                StatusCode::FORBIDDEN,
+                "without tokens the server answers on localhost alone, and no page of another origin",
+            )),
         };
     };
     if needed == Role::Open {

@@ -15,6 +15,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
@@ -152,7 +153,8 @@ pub async fn score(State(app): Of, Body(sent): Body<wire::Score>) -> Reply<wire:
     let known: Vec<u32> = ids.iter().flatten().copied().collect();
     let found: Vec<(f32, Option<f32>)> = if past.items.is_empty() || known.is_empty() {
         let least = loaded.popular().last().map_or(1.0, |(_, share)| *share);
-        let share = |id: &u32| loaded.popular().iter().find(|(item, _)| item == id).map_or(least, |(_, share)| *share);
+        let shares: HashMap<u32, f32> = loaded.popular().iter().copied().collect();
+        let share = |id: &u32| shares.get(id).copied().unwrap_or(least);
         known.iter().map(share).map(|s| (s.ln(), Some(s))).collect()
     } else {
         let (_, answer) = ask(&app, &loaded, past, keeping, request, What::Score { items: known }).await?;
@@ -231,7 +233,9 @@ pub async fn examples(State(app): Of) -> Reply<Value> {
     let loaded = app.home.current()?;
     let items = loaded.items();
     let popular: Vec<&str> = loaded.popular().iter().take(EXAMPLES).map(|(item, _)| items.name(*item)).collect();
-    let users = if app.salt.is_set() { Vec::new() } else { loaded.some_users(EXAMPLES) };
+    let mut users = if app.salt.is_set() { Vec::new() } else { loaded.some_users(2 * EXAMPLES) };
+    users.retain(|user| app.store.user(user, 1).is_ok_and(|kept| !kept.forgotten));
+    users.truncate(EXAMPLES);
     Ok(Json(json!({ "users": users, "items": popular, "categories": loaded.categories(), "model": loaded.id })))
 }
 

@@ -17,6 +17,8 @@ pub struct TrainOptions {
     /// Histories per step.
     pub batch: usize,
     pub lr: f32,
+    /// An update goes on with this share of the rate of the training that began it all.
+    pub lr_factor: f32,
     /// Share of `lr` that the cosine ends at.
     pub lr_end: f32,
     pub warmup_steps: usize,
@@ -43,6 +45,7 @@ impl Default for TrainOptions {
             patience: 5,
             batch: 32,
             lr: 2e-3,
+            lr_factor: 1.0,
             lr_end: 0.05,
             warmup_steps: 50,
             decay: 0.01,
@@ -72,6 +75,8 @@ impl TrainOptions {
             check((least..=most).contains(&value), format!("{name} = {value}: expected {least} to {most}"))?;
         }
         check(self.lr > 0.0 && self.lr.is_finite(), format!("lr = {}: expected more than 0", self.lr))?;
+        let factor = self.lr_factor > 0.0 && self.lr_factor.is_finite();
+        check(factor, format!("lr_factor = {}: expected more than 0", self.lr_factor))?;
         check((0.0..=1.0).contains(&self.lr_end), format!("lr_end = {}: expected 0 to 1", self.lr_end))?;
         check(self.decay >= 0.0 && self.decay.is_finite(), format!("decay = {}: expected 0 or more", self.decay))?;
         check(self.clip > 0.0, format!("clip = {}: expected more than 0", self.clip))
@@ -82,7 +87,7 @@ impl TrainOptions {
         let warm = ((step + 1) as f32 / self.warmup_steps.max(1) as f32).min(1.0);
         let done = step as f32 / steps.max(1) as f32;
         let cosine = 0.5 * (1.0 + (std::f32::consts::PI * done.min(1.0)).cos());
-        self.lr * warm * (self.lr_end + (1.0 - self.lr_end) * cosine)
+        self.lr * self.lr_factor * warm * (self.lr_end + (1.0 - self.lr_end) * cosine)
     }
 
     /// From which rating on an event counts as liked; `None` without ratings or where all to learn from are the same.

@@ -9,7 +9,6 @@ use crate::gpu::Gpu;
 use crate::model::Model;
 use crate::nn::Param;
 use crate::tape::Tape;
-use crate::tensor::Tensor;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -64,16 +63,15 @@ impl<'a> Trainer<'a> {
         let options = TrainOptions {
             seed: how.seed,
             epochs: how.epochs,
-            lr: how.lr.unwrap_or(from.options.lr / 4.0),
-            warmup_steps: (steps / 10).clamp(1, from.options.warmup_steps.max(1)),
+            lr_factor: how.lr.map_or(0.25, |lr| lr / from.options.lr),
+            warmup_steps: (steps / 10).clamp(1, TrainOptions::default().warmup_steps),
             ..from.options.clone()
         };
         options.validate()?;
         let mask_seen = options.mask_seen && from.seen == Seen::Filter;
         // What counts as liked stays what it was.
         let judging = Judging { like: options.like_from(&old), mask_seen };
-        let zeros = |p: &Param| Tensor::zeros(gpu, &[2, p.tensor.len()]);
-        let moments = model.params().list().iter().map(zeros).collect();
+        let moments = model.params().moments();
         Ok(Trainer {
             dataset,
             options,

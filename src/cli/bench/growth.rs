@@ -11,8 +11,8 @@ use desirepath::{Error, Gpu, Result, Tape, ops};
 use serde::Serialize;
 use std::path::Path;
 
-/// No size follows one that took longer than this, in seconds.
-const LONGEST: f64 = 40.0;
+/// No size is tried that would take longer than this, in seconds, if time grew with it.
+const LONGEST: f64 = 15.0;
 const PRESETS: [&str; 3] = ["desirepath", "sasrec", "gru4rec"];
 const BASE: Size = Size { batch: 32, len: 50, dim: 64, items: 3417 };
 
@@ -39,7 +39,7 @@ const STEPS: [Axis; 4] = [
         at: |items| Size { batch: 8, items, ..BASE },
     },
     Axis { slug: "batch", what: "histories of a step", sizes: &[8, 32, 128, 512], at: |batch| Size { batch, ..BASE } },
-    Axis { slug: "dim", what: "width of vectors", sizes: &[16, 32, 64, 128, 256], at: |dim| Size { dim, ..BASE } },
+    Axis { slug: "dim", what: "width of vectors", sizes: &[16, 32, 64, 128], at: |dim| Size { dim, ..BASE } },
 ];
 
 const SCORED: &[usize] = &[1000, 10_000, 100_000, 1_000_000, 10_000_000];
@@ -83,26 +83,26 @@ pub fn run(folder: &Path, common: &Common) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(|e| Error::file(folder, &e))?;
     let gpu = common.gpu()?;
     let total = STEPS.iter().map(|axis| axis.sizes.len() * PRESETS.len()).sum::<usize>() + SCORED.len() * QUERIES.len();
-    let bar = common.bar(total, "{bar:24} {pos}/{len} {msg}  {elapsed} gone");
-    let mut charts = Vec::new();
-    for axis in &STEPS {
-        charts.push(training(&gpu, axis, &|message| {
-            bar.set_message(message);
-            bar.inc(1);
-        })?);
-    }
-    charts.push(scoring(&gpu, &|message| {
+    let bar = common.bar(total, "{bar:24} {pos}/{len} {msg}  {elapsed} gone, about {eta} to go");
+    let done = |message: String| {
         bar.set_message(message);
         bar.inc(1);
-    })?);
-    bar.finish_and_clear();
+    };
     let info = gpu.info();
-    let growth = Growth { adapter: info.to_string(), driver: info.driver.clone(), date: today(), charts };
-    for chart in &growth.charts {
+    let mut growth =
+        Growth { adapter: info.to_string(), driver: info.driver.clone(), date: today(), charts: Vec::new() };
+    // The quickest first; each chart is drawn when it is measured.
+    for axis in [None].into_iter().chain(STEPS.iter().rev().map(Some)) {
+        let chart = match axis {
+            None => scoring(&gpu, &done)?,
+            Some(axis) => training(&gpu, axis, &done)?,
+        };
         let path = folder.join(format!("growth-{}.svg", chart.slug));
-        let drawn = draw::svg(chart, &format!("{}, {}", growth.adapter, growth.date));
-        std::fs::write(&path, drawn?).map_err(|e| Error::file(&path, &e))?;
+        let drawn = draw::svg(&chart, &format!("{}, {}", growth.adapter, growth.date))?;
+        std::fs::write(&path, drawn).map_err(|e| Error::file(&path, &e))?;
+        growth.charts.push(chart);
     }
+    bar.finish_and_clear();
     let path = folder.join("growth.json");
     let json = serde_json::to_string_pretty(&growth).map_err(|e| Error::Config(e.to_string()))?;
     std::fs::write(&path, json + "\n").map_err(|e| Error::file(&path, &e))?;
@@ -110,7 +110,7 @@ pub fn run(folder: &Path, common: &Common) -> Result<()> {
 }
 
 /// Few repetitions of what is long.
-const REPEAT: Repeat = Repeat { fewest: 3, most: 15, seconds: 1.5 };
+const REPEAT: Repeat = Repeat { fewest: 1, most: 9, seconds: 1.0 };
 
 fn training(gpu: &Gpu, axis: &Axis, done: &dyn Fn(String)) -> Result<Chart> {
     let mut lines = Vec::new();
@@ -160,8 +160,9 @@ fn top10(gpu: &Gpu, queries: usize, items: usize) -> Result<Point> {
 fn line(name: String, sizes: &[usize], measure: &mut dyn FnMut(usize) -> Result<Point>) -> Result<Line> {
     let mut line = Line { name, points: Vec::new(), ends: None };
     for size in sizes {
-        if line.points.last().is_some_and(|p: &Point| p.ms > 1e3 * LONGEST) {
-            line.ends = Some(format!("no {size}: the size before took more than {LONGEST} s"));
+        let expected = |p: &Point| 1e-3 * p.ms * *size as f64 / p.at as f64;
+        if let Some(seconds) = line.points.last().map(expected).filter(|s| *s > LONGEST) {
+            line.ends = Some(format!("no {size}: by the size before it would take {seconds:.0} s"));
             break;
         }
         match measure(*size) {

@@ -10,7 +10,7 @@ use desirepath::model::Config;
 use desirepath::train::{TrainOptions, fingerprint};
 use desirepath::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -33,7 +33,8 @@ pub struct Measured {
     pub best_epoch: usize,
     pub validation_ndcg10: f64,
     pub parameters: usize,
-    pub peak_device_bytes: u64,
+    /// While training; unknown where that was stopped in between.
+    pub peak_device_bytes: Option<u64>,
     pub adapter: String,
     pub version: String,
     pub date: String,
@@ -96,7 +97,7 @@ struct Row {
     events_per_s: Option<f64>,
     epochs: Vec<usize>,
     parameters: usize,
-    peak_device_bytes: u64,
+    peak_device_bytes: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -132,8 +133,10 @@ impl Report {
         let rows = plan.runs.iter().enumerate().filter(|(i, _)| !measured[*i].is_empty()).map(row).collect();
         let counters = Baselines::new(dataset);
         let of = |(name, ranked): (&str, _)| (name.to_string(), Metrics::of(&ranked, counters.counts(), 1));
-        let any = measured.iter().flatten().next_back();
-        let said = |of: fn(&Measured) -> &String| any.map(of).cloned().unwrap_or_default();
+        let said = |of: fn(&Measured) -> &String| {
+            let all: BTreeSet<&str> = measured.iter().flatten().map(|m| of(m).as_str()).collect();
+            all.into_iter().collect::<Vec<_>>().join(", ")
+        };
         Report {
             command,
             data: match &plan.source {
@@ -215,7 +218,7 @@ fn row(run: &super::Run, measured: &[Measured], baseline: Option<&Vec<Measured>>
         events_per_s: mean(|m| m.events_per_s),
         epochs: measured.iter().map(|m| m.epochs).collect(),
         parameters: measured[0].parameters,
-        peak_device_bytes: measured.iter().map(|m| m.peak_device_bytes).max().unwrap_or(0),
+        peak_device_bytes: measured.iter().filter_map(|m| m.peak_device_bytes).max(),
     }
 }
 
@@ -264,7 +267,7 @@ impl Row {
             or_dash(self.seconds.map(|s| format!("{s:.0} s"))),
             or_dash(self.events_per_s.map(|v| format!("{v:.0}"))),
             self.parameters.to_string(),
-            format!("{:.0} MiB |", self.peak_device_bytes as f64 / f64::from(1 << 20)),
+            or_dash(self.peak_device_bytes.map(|b| format!("{:.0} MiB", b as f64 / f64::from(1 << 20)))) + " |",
         ]
         .join(" | ")
     }

@@ -14,6 +14,8 @@ pub(super) fn rewrite(store: &Store) -> Outcome<u64> {
     let path = &store.path;
     let beside = path.with_added_extension("compacting");
     let done = copy_to(store, &beside).and_then(|fresh| {
+        let mode = std::fs::metadata(path).map_err(|e| Error::file(path, &e))?.permissions();
+        std::fs::set_permissions(&beside, mode).map_err(|e| Error::file(&beside, &e))?;
         let mut db = store.db.write().unwrap_or_else(PoisonError::into_inner);
         std::fs::rename(&beside, path).map_err(|e| Error::file(path, &e))?;
         *db = Some(fresh);

@@ -76,7 +76,7 @@ impl Store {
     pub fn open(path: &Path, salt: &[u8; 32]) -> Result<Store> {
         let db = open(path, true)?;
         let secret = settle(&db, Some(salt), path)?;
-        Ok(Store { path: path.into(), db: RwLock::new(Some(db)), secret })
+        Ok(Store { path: itself(path)?, db: RwLock::new(Some(db)), secret })
     }
 
     /// Opens the store `path` whatever its salt, for [`Store::each_event`]: users have the names that it has for them.
@@ -87,7 +87,7 @@ impl Store {
         std::fs::metadata(path).map_err(|e| Error::file(path, &e))?;
         let db = open(path, true)?;
         let secret = settle(&db, None, path)?;
-        Ok(Store { path: path.into(), db: RwLock::new(Some(db)), secret })
+        Ok(Store { path: itself(path)?, db: RwLock::new(Some(db)), secret })
     }
 
     pub fn path(&self) -> &Path {
@@ -285,4 +285,9 @@ fn settle(db: &Database, salt: Option<&[u8; 32]>, path: &Path) -> Result<[u8; 32
         return Err(Error::format(path, message));
     }
     secret.as_slice().try_into().map_err(|_| damaged(path, "it has no secret"))
+}
+
+/// The file that a link leads to: compaction puts a new one in its place, not in that of the link.
+fn itself(path: &Path) -> Result<PathBuf> {
+    std::fs::canonicalize(path).map_err(|e| Error::file(path, &e))
 }

@@ -289,7 +289,7 @@ fn write_all(
             }
             What::Forget { user, in_model } => {
                 meta.insert("dirty", [1].as_slice())?;
-                tables.forget(user, in_model.then(|| store.hash(user)))?
+                tables.forget(user, store.hash(user), *in_model)?
             }
             What::Compact => 0,
         };
@@ -339,7 +339,7 @@ impl Tables<'_> {
         Ok(0)
     }
 
-    fn forget(&mut self, user: &str, mark: Option<[u8; 32]>) -> std::result::Result<u64, redb::Error> {
+    fn forget(&mut self, user: &str, mark: [u8; 32], in_model: bool) -> std::result::Result<u64, redb::Error> {
         let (from, to) = (rows::prefix(user), rows::end(user));
         let mut gone = 0;
         self.events.retain_in(from.as_slice()..to.as_slice(), |_, _| {
@@ -348,7 +348,8 @@ impl Tables<'_> {
         })?;
         self.keys.retain_in(from.as_slice()..to.as_slice(), |_, _| false)?;
         self.states.remove(from.as_slice())?;
-        if let Some(mark) = mark {
+        // A later model may have learned of events that are gone here.
+        if in_model || gone > 0 {
             self.forgotten.insert(mark.as_slice(), [].as_slice())?;
         }
         Ok(gone)
