@@ -40,7 +40,8 @@ impl Machine {
     fn setup(&self, drivers: &str) -> (Run, String) {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/setup.sh");
         let mut shell = Command::new("/bin/sh");
-        shell.arg(script).env("PATH", self.0.path()).env("VK_DRIVER_FILES", drivers).env_remove("VK_ICD_FILENAMES");
+        shell.arg(script).env("PATH", self.0.path()).env("VK_DRIVER_FILES", drivers);
+        shell.env_remove("VK_ICD_FILENAMES").env_remove("DESIREPATH_BROWSER");
         let run = ended(shell.output().expect("it starts"));
         (run, std::fs::read_to_string(self.path("installed")).unwrap_or_default())
     }
