@@ -26,7 +26,7 @@ use work::{CASES, Case, Cost};
   desirepath bench --filter gru
   desirepath bench --filter gemm-1024,top10
   desirepath bench --quick --json
-  desirepath bench --growth docs     # how time and memory grow with length, items, batch and width, drawn")]
+  desirepath bench --growth growth   # how time and memory grow with length, items, batch and width, drawn")]
 pub struct Args {
     /// Only cases whose name contains this, or one of these, separated by commas
     #[arg(long, value_name = "TEXT", default_value = "")]
