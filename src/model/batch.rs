@@ -31,12 +31,21 @@ impl<'a> History<'a> {
     /// The last `len` events.
     #[must_use]
     pub fn last(&self, len: usize) -> History<'a> {
-        let from = self.items.len().saturating_sub(len);
+        self.part(self.items.len().saturating_sub(len)..self.items.len())
+    }
+
+    /// The first `len` events.
+    #[must_use]
+    pub fn first(&self, len: usize) -> History<'a> {
+        self.part(0..len.min(self.items.len()))
+    }
+
+    fn part(&self, events: std::ops::Range<usize>) -> History<'a> {
         History {
-            items: &self.items[from..],
-            times: &self.times[from..],
-            places: self.places.map(|p| &p[from..]),
-            ratings: self.ratings.map(|r| &r[from..]),
+            items: &self.items[events.clone()],
+            times: &self.times[events.clone()],
+            places: self.places.map(|p| &p[events.clone()]),
+            ratings: self.ratings.map(|r| &r[events]),
             ..*self
         }
     }

@@ -67,7 +67,7 @@ fn a_state_that_moves_on_is_the_state() {
     assert!(model.steps());
     let users: Vec<u32> = (1..=10).collect();
     let whole = |user: u32| history(&data, user, data.events_of(user as usize), Request::default()).last(12);
-    let of = |user: u32, count: usize| up_to(whole(user), count);
+    let of = |user: u32, count: usize| whole(user).first(count);
     let first: Vec<History> = users.iter().map(|u| of(*u, 1)).collect();
     let mut states = model.states_after(&first).expect("states");
     for count in 2..=6 {
@@ -112,62 +112,4 @@ fn kept_states_answer_like_histories() {
         line.expect("a counter").parse::<u64>().expect("a number")
     };
     assert!(count("gru_steps") >= 5, "states were moved on by {} steps", count("gru_steps"));
-}
-
-/// How much a state that went on through all of a long history would differ from the model's window, which training and
-/// `recommend` have. By hand: `MODEL=.out/gru4rec cargo test --all-features --test serve -- --ignored --nocapture long`
-#[test]
-#[ignore = "a measurement on a model that MODEL names"]
-fn long_histories_in_a_window_and_on_one_state() {
-    let folder = std::env::var("MODEL").expect("MODEL names a folder");
-    let checkpoint = Checkpoint::open(Path::new(&folder)).expect("a model");
-    let data = checkpoint.data().expect("its data");
-    let len = checkpoint.config.len;
-    let model = Serving::new(checkpoint.load(gpu(), &data).expect("weights"), 0).expect("a device");
-    let long = (1..=data.n_users()).filter(|u| data.events_of(*u).len() > 2 * len).take(64);
-    let users: Vec<u32> = long.map(|u| u as u32).collect();
-    let whole: Vec<History> =
-        users.iter().map(|u| history(&data, *u, data.events_of(*u as usize), Request::default())).collect();
-    let window: Vec<History> = whole.iter().map(|h| h.last(len)).collect();
-    let states = model.states_after(&window).expect("states");
-    let dim = checkpoint.config.dim;
-    let mut moved = Vec::new();
-    for h in &whole {
-        let first = up_to(*h, 1);
-        let mut state = model.states_after(&[first]).expect("a state");
-        for count in 2..=h.items.len() {
-            state = model.step(&state, &[up_to(*h, count)]).expect("a step");
-        }
-        moved.extend(state);
-    }
-    let exclude: Vec<Vec<u32>> = whole.iter().map(|h| h.items.to_vec()).collect();
-    let [a, b] = [&states, &moved].map(|s| model.recommend_from(s, &users, &exclude, 10).expect("a ranking"));
-    let shared = |(a, b): (&Vec<_>, &Vec<_>)| {
-        let b: Vec<u32> = b.iter().map(|r: &desirepath::model::Recommendation| r.item).collect();
-        a.iter().filter(|r: &&desirepath::model::Recommendation| b.contains(&r.item)).count()
-    };
-    let overlap: usize = a.iter().zip(&b).map(shared).sum();
-    let first = a.iter().zip(&b).filter(|(a, b)| a[0].item == b[0].item).count();
-    let norm = |v: &[f32]| v.iter().map(|x| x * x).sum::<f32>().sqrt();
-    let gap = |at: usize| {
-        let (a, b) = (&states[at * dim..][..dim], &moved[at * dim..][..dim]);
-        norm(&a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>()) / norm(a)
-    };
-    let mut gaps: Vec<f32> = (0..users.len()).map(gap).collect();
-    gaps.sort_by(f32::total_cmp);
-    println!(
-        "{} users with more than {} events: median relative difference of the states {:.2e}, largest {:.2e}; of 10 \
-         recommendations {:.2} are shared, the first is the same for {first}",
-        users.len(),
-        2 * len,
-        gaps[gaps.len() / 2],
-        gaps[gaps.len() - 1],
-        overlap as f64 / users.len() as f64,
-    );
-}
-
-fn up_to(history: History<'_>, count: usize) -> History<'_> {
-    let History { user, items, times, places, ratings, request } = history;
-    let (places, ratings) = (places.map(|p| &p[..count]), ratings.map(|r| &r[..count]));
-    History { user, items: &items[..count], times: &times[..count], places, ratings, request }
 }
