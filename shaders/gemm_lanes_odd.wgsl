@@ -6,4 +6,5 @@
 @group(0) @binding(6) var<storage, read> residual: array<f32>;   // [m, n]
 @group(0) @binding(7) var<storage, read_write> y: array<f32>;    // [splits, m, n]
 @group(0) @binding(8) var<storage, read_write> z: array<f32>;    // [m, n], before the activation
+// include: gemm_end
 // include: gemm_store

@@ -10,4 +10,5 @@ enable wgpu_cooperative_matrix;
 @group(0) @binding(7) var<storage, read_write> y: array<f32>;    // [splits, m, n]
 @group(0) @binding(8) var<storage, read_write> z: array<f32>;    // [m, n], before the activation
 @group(0) @binding(9) var<storage, read> range: array<f32>;            // [2, 256], see gemm_range
+// include: gemm_end
 // include: gemm_store

@@ -29,25 +29,7 @@ fn multiply(c: vec4<f32>, b: vec4<f32>, x0: vec4<f32>, x1: vec4<f32>, x2: vec4<f
     return sums;
 }
 
-fn finish(row: u32, col: u32, sum: f32) {
-    let at = row * params.n + col;
-    var v = sum;
-    if (BIAS == 1u) {
-        v += bias[col];
-    }
-    if (KEEP == 1u) {
-        z[at] = v;
-    }
-    v = activate(ACT, v);
-    if (RESIDUAL == 1u) {
-        v += residual[at];
-    }
-    if (ACCUMULATE == 1u) {
-        v += y[at];
-    }
-    y[at] = v;
-}
-
+// include: gemm_end
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(subgroup_invocation_id) lane: u32) {
@@ -79,7 +61,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
     if (col < params.n) {
         for (var r = 0u; r < ROWS; r += 1u) {
-            finish(r, col, c[r]);
+            finish(r * params.n + col, col, c[r]);
         }
     }
 }

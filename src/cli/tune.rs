@@ -50,6 +50,10 @@ pub struct Args {
     seed: u64,
 }
 
+/// What a search has that a training has not: few epochs, and a patience that never ends a trial before its round does.
+const EPOCHS: usize = 16;
+const PATIENCE: usize = 1000;
+
 /// One draw, and how far it has come.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Trial {
@@ -126,8 +130,7 @@ impl Trial {
 
 fn base(args: &Args) -> Result<(Config, TrainOptions)> {
     let mut config = Config::preset(&args.preset)?;
-    // Patience would end trials before their round does.
-    let mut options = TrainOptions { seed: args.seed, epochs: 16, patience: 1000, ..TrainOptions::default() };
+    let mut options = TrainOptions { seed: args.seed, epochs: EPOCHS, patience: PATIENCE, ..TrainOptions::default() };
     for pair in &args.set {
         let split = pair.split_once('=');
         let (key, value) = split.ok_or_else(|| Error::Config(format!("--set {pair}: expected KEY=VALUE")))?;
@@ -229,8 +232,7 @@ fn text(search: &Search, args: &Args) -> String {
         let _ = writeln!(text, "{:>5}  failed: {}", trial.number, trial.failed.as_deref().unwrap_or_default());
     }
     if let Some(best) = order.first().map(|i| &search.trials[*i]) {
-        // Of the defaults of a search those that are not the defaults of a training; what comes later counts.
-        let own = ["epochs=16", "patience=1000"].map(String::from);
+        let own = [format!("epochs={EPOCHS}"), format!("patience={PATIENCE}")]; // what comes later counts
         let sets = own
             .into_iter()
             .chain(args.set.iter().cloned())

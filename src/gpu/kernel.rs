@@ -66,6 +66,7 @@ const SHARED: &[(&str, &str)] = &[
     ("fragment16", include_str!("../../shaders/shared/fragment16.wgsl")),
     ("gemm_store4", include_str!("../../shaders/shared/gemm_store4.wgsl")),
     ("gemm_lanes", include_str!("../../shaders/shared/gemm_lanes.wgsl")),
+    ("gemm_end", include_str!("../../shaders/shared/gemm_end.wgsl")),
     ("gemm_store", include_str!("../../shaders/shared/gemm_store.wgsl")),
     ("gru", include_str!("../../shaders/shared/gru.wgsl")),
     ("attention", include_str!("../../shaders/shared/attention.wgsl")),

@@ -5,7 +5,7 @@ use crate::kernel;
 use crate::tape::{Grads, Tape};
 use crate::tensor::Tensor;
 
-static BACKWARD: Kernel = kernel!("linear_backward");
+pub(super) static BACKWARD: Kernel = kernel!("linear_backward");
 
 /// A function of one number. Numbered as in `shaders/shared/activation.wgsl`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -114,7 +114,8 @@ fn through_activation(gpu: &Gpu, activation: Activation, dy: &Tensor, z: &Tensor
         let [dy, z, dz] = [&flat_dy, &flat_z, &flat_dz].map(|x| x.row_range(first, n));
         let (width, n) = (width(n), n / width(n));
         let consts = [("ACT", activation as u32), ("WIDTH", width as u32)];
-        gpu.dispatch(BACKWARD.with(&consts), n as u32, &[&dy, &z, &dz], n.div_ceil(ELEMENTWISE));
+        // No seed and no share of dropout.
+        gpu.dispatch(BACKWARD.with(&consts), [n as u32, 0, 0, 0], &[&dy, &z, &dz], n.div_ceil(ELEMENTWISE));
     }
     dz
 }

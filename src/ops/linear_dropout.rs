@@ -1,11 +1,7 @@
 use super::dropout::Mask;
-use super::linear::{Activation, Saved, linear};
-use crate::gpu::Kernel;
-use crate::kernel;
+use super::linear::{Activation, BACKWARD, Saved, linear};
 use crate::tape::Tape;
 use crate::tensor::Tensor;
-
-static BACKWARD: Kernel = kernel!("linear_dropout_backward");
 
 /// `residual + dropout(activation(x·wᵀ + bias))`: [`linear`], [`dropout`](super::dropout) and [`add`](super::add), to the
 /// bit, in two dispatches and fewer passes over memory. Without dropout, or on a tape that is off, it is [`linear`].
@@ -40,7 +36,7 @@ pub(crate) fn linear_dropout(
             None => mask.end(Activation::None, dy, None),
             Some(z) => {
                 let dz = Tensor::empty(gpu, dy.shape());
-                mask.by_elements(&BACKWARD, &[("ACT", activation as u32)], [dy, z, &dz]);
+                mask.by_elements(&BACKWARD, &[("ACT", activation as u32), ("DROPOUT", 1)], [dy, z, &dz]);
                 dz
             }
         };

@@ -3,12 +3,12 @@
 use super::loaded::{Loaded, Past, Weights};
 use super::metrics::Metrics;
 use super::store::{Moved, State, Writer};
+use super::thread::Thread;
 use crate::error::{Error, Result};
 use crate::model::{History, Recommendation, Request};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TrySendError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -83,25 +83,20 @@ pub type Recover = Box<dyn Fn(&Arc<Loaded>) + Send>;
 
 #[derive(Debug)]
 pub struct Engine {
-    send: Mutex<Option<SyncSender<Ask>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Thread<Ask>,
     metrics: Arc<Metrics>,
 }
 
 impl Engine {
     pub fn start(gather: Gather, metrics: Arc<Metrics>, writer: Writer, recover: Recover) -> Engine {
-        let (send, receive) = sync_channel(gather.queue.max(1));
         let worker = Worker { gather, metrics: metrics.clone(), writer, recover };
-        let thread = std::thread::Builder::new().name("engine".into()).spawn(move || worker.run(&receive));
-        Engine { send: Mutex::new(Some(send)), thread: Mutex::new(thread.ok()), metrics }
+        Engine { thread: Thread::start("engine", gather.queue.max(1), move |receive| worker.run(receive)), metrics }
     }
 
     /// Hands a request in, or refuses it at once.
     pub fn ask(&self, ask: Ask) -> std::result::Result<(), Refusal> {
-        let send = self.send.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(send) = send else { return Err(Refusal::Closed) };
         self.metrics.waiting.inc();
-        send.try_send(ask).map_err(|e| {
+        self.thread.hand(ask).map_err(|e| {
             self.metrics.waiting.dec();
             match e {
                 TrySendError::Full(_) => Refusal::Busy,
@@ -112,11 +107,7 @@ impl Engine {
 
     /// Takes no more, answers what waits, and ends the thread.
     pub fn close(&self) {
-        self.send.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            drop(thread.join());
-        }
+        self.thread.close();
     }
 }
 

@@ -100,6 +100,8 @@ pub struct Loaded {
     pub items: RwLock<Items>,
     /// Items by how often they are in the model's data, most often first, with their share.
     popular: Vec<(u32, f32)>,
+    /// `[items + 1]` the same shares by id.
+    shares: Vec<f32>,
     /// The weights. Only the engine asks for them.
     pub model: Mutex<Weights>,
 }
@@ -170,7 +172,7 @@ impl Loaded {
         let mut users: HashMap<String, u32> = data.users.iter().map(|u| salt.name(u)).zip(1..).collect();
         if salt.is_set() {
             // A model that learned from the store has the store's names.
-            users.extend(data.users.iter().filter(|u| u.len() == 64).cloned().zip(1..));
+            users.extend(data.users.iter().cloned().zip(1..).filter(|(user, _)| user.len() == 64));
         }
         let items = Items {
             ids: data.items.iter().cloned().zip(1..).collect(),
@@ -178,6 +180,7 @@ impl Loaded {
             categories: data.item_category.clone().unwrap_or_else(|| vec![0; data.n_items()]),
             trained: data.n_items(),
         };
+        let shares = shares(&data);
         let loaded = Loaded {
             id: mark[..8].iter().map(|b| format!("{b:02x}")).collect(),
             mark,
@@ -188,7 +191,8 @@ impl Loaded {
             users,
             categories: data.categories.iter().cloned().zip(1..).collect(),
             items: RwLock::new(items),
-            popular: popular(&data),
+            popular: by_share(&shares),
+            shares,
             data,
             model: Mutex::new(Weights { serving, directions: None }),
         };
@@ -259,6 +263,12 @@ impl Loaded {
         &self.popular
     }
 
+    /// The share of one item; of an item that came later that of the rarest.
+    pub fn share(&self, item: u32) -> f32 {
+        let least = || self.popular.last().map_or(1.0, |(_, share)| *share);
+        self.shares.get(item as usize).copied().unwrap_or_else(least)
+    }
+
     /// The history of the user that the store calls `name`: what the model's data have, and what the store has beside it.
     pub fn past(&self, name: &str, kept: &Kept) -> Past {
         let mut past = Past::default();
@@ -306,12 +316,17 @@ impl Loaded {
     }
 }
 
-/// Items by how often they are in the data, with one more for each, so that none has a share of nothing.
-fn popular(data: &Dataset) -> Vec<(u32, f32)> {
-    let mut counts = vec![1u32; data.n_items()];
-    data.item.iter().for_each(|item| counts[*item as usize - 1] += 1);
+/// `[items + 1]`: how often each item is in the data, with one more for each, so that none has a share of nothing.
+fn shares(data: &Dataset) -> Vec<f32> {
+    let mut counts = vec![1u32; data.n_items() + 1];
+    counts[0] = 0;
+    data.item.iter().for_each(|item| counts[*item as usize] += 1);
     let total = counts.iter().map(|c| u64::from(*c)).sum::<u64>() as f32;
-    let mut list: Vec<(u32, f32)> = (1..).zip(counts.iter().map(|c| *c as f32 / total)).collect();
+    counts.iter().map(|c| *c as f32 / total).collect()
+}
+
+fn by_share(shares: &[f32]) -> Vec<(u32, f32)> {
+    let mut list: Vec<(u32, f32)> = (0..).zip(shares.iter().copied()).skip(1).collect();
     list.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     list
 }

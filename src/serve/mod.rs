@@ -19,6 +19,7 @@ mod metrics;
 mod refuse;
 mod routes;
 pub mod store;
+mod thread;
 pub mod wire;
 
 pub use engine::Gather;

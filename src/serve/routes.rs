@@ -15,7 +15,6 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse};
 use serde_json::{Value, json};
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
@@ -152,10 +151,7 @@ pub async fn score(State(app): Of, Body(sent): Body<wire::Score>) -> Reply<wire:
     let ids: Vec<Option<u32>> = sent.items.iter().map(|name| loaded.items().id(name)).collect();
     let known: Vec<u32> = ids.iter().flatten().copied().collect();
     let found: Vec<(f32, Option<f32>)> = if past.items.is_empty() || known.is_empty() {
-        let least = loaded.popular().last().map_or(1.0, |(_, share)| *share);
-        let shares: HashMap<u32, f32> = loaded.popular().iter().copied().collect();
-        let share = |id: &u32| shares.get(id).copied().unwrap_or(least);
-        known.iter().map(share).map(|s| (s.ln(), Some(s))).collect()
+        known.iter().map(|id| loaded.share(*id)).map(|s| (s.ln(), Some(s))).collect()
     } else {
         let (_, answer) = ask(&app, &loaded, past, keeping, request, What::Score { items: known }).await?;
         answer.items.iter().map(|r| (r.score, r.probability)).collect()

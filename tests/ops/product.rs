@@ -252,7 +252,7 @@ fn broken_kernels_are_noticed() {
     assert_noticed(gemm(&broken("gemm_sum", "s < params.splits", "s + 1u < params.splits"), 4, 4, 1031));
     let slope = broken("linear_backward", "part(input, k)", "part(dy[i], k)");
     assert_noticed(linear(&slope, [5, 4, 8], Activation::Gelu, [true, false]));
-    for kernel in ["dropout", "linear_dropout_backward"] {
+    for kernel in ["dropout", "linear_backward"] {
         let other_mask = broken(kernel, "params.first + WIDTH * i", "params.first + i");
         assert_noticed(linear_dropout(&other_mask, [5, 4, 8], Activation::Gelu, false));
     }

@@ -35,6 +35,29 @@ fn the_program_recommends_the_same() {
     }
 }
 
+/// A model that learned from a store kept with a salt knows users by their hashes: each is served as itself.
+#[test]
+fn users_under_a_salt_are_themselves_in_the_next_model() {
+    let folder = std::sync::Arc::new(tempfile::tempdir().expect("a folder"));
+    let salt = folder.path().join("salt");
+    std::fs::write(&salt, "sixteen bytes or more").expect("write");
+    let live = Live::on(folder.clone(), &world().whole(), |o| o.salt_file = Some(salt.clone()));
+    for n in 0..5 {
+        live.event("newcomer", world().item(3 * n), NOW - 4000 + 600 * n as i64);
+    }
+    live.stop();
+    let out = folder.path().join("next");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_desirepath"));
+    command.arg("update").arg(world().whole()).arg("--events").arg(folder.path().join("store")).arg("--out").arg(&out);
+    let done = command.output().expect("it starts");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let users = Checkpoint::open(&out).and_then(|c| c.data()).expect("the next model").users;
+    let hash = users.last().expect("users");
+    assert_eq!(hash.len(), 64);
+    let live = Live::on(folder, &out, |o| o.salt_file = Some(salt));
+    assert_eq!(names(&live.recommend("newcomer")), names(&program(&out, hash)));
+}
+
 /// Requests that share a batch get what each would get alone.
 #[test]
 fn a_batch_changes_no_answer() {

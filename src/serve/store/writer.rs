@@ -4,11 +4,11 @@ use super::compact;
 use super::rows::{self, Event, Facts};
 use super::{EVENTS, FORGOTTEN, ITEMS, KEYS, META, Moved, STATES, Store, of_redb, open};
 use crate::error::{Error, Result};
+use crate::serve::thread::Thread;
 use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TrySendError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -50,6 +50,7 @@ pub(super) fn unwritten(path: &Path, error: &redb::Error) -> Unwritten {
 
 pub(super) type Outcome<T> = std::result::Result<T, Unwritten>;
 
+#[derive(Debug)]
 enum What {
     Events(Vec<Event>),
     States(Vec<Moved>),
@@ -58,6 +59,7 @@ enum What {
     Compact,
 }
 
+#[derive(Debug)]
 struct Write {
     what: What,
     reply: Option<oneshot::Sender<Outcome<Written>>>,
@@ -66,9 +68,7 @@ struct Write {
 /// Where writes are handed in. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Writer {
-    /// Gone once it is closed.
-    send: Arc<Mutex<Option<SyncSender<Write>>>>,
-    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+    thread: Arc<Thread<Write>>,
 }
 
 /// How one commit went: writes taken together, and the time it took.
@@ -77,11 +77,9 @@ pub type Watch = Box<dyn Fn(usize, Duration) + Send>;
 impl Writer {
     /// Starts the thread. After a user was forgotten it compacts within `compact_after`.
     pub fn start(store: Arc<Store>, compact_after: Duration, watch: Watch) -> Writer {
-        let (send, receive) = sync_channel(QUEUE);
         let mut worker = Worker { store, watch, compact_after, compact_at: None };
         worker.compact_at = worker.dirty().then(Instant::now);
-        let thread = std::thread::Builder::new().name("store".into()).spawn(move || worker.run(&receive));
-        Writer { send: Arc::new(Mutex::new(Some(send))), thread: Arc::new(Mutex::new(thread.ok())) }
+        Writer { thread: Arc::new(Thread::start("store", QUEUE, move |receive| worker.run(receive))) }
     }
 
     async fn write(&self, what: What) -> Outcome<Written> {
@@ -91,12 +89,10 @@ impl Writer {
     }
 
     fn send(&self, write: Write) -> Outcome<()> {
-        let send = self.send.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match send.map(|s| s.try_send(write)) {
-            Some(Ok(())) => Ok(()),
-            Some(Err(TrySendError::Full(_))) => Err(Unwritten::Busy),
-            _ => Err(Unwritten::Closed),
-        }
+        self.thread.hand(write).map_err(|e| match e {
+            TrySendError::Full(_) => Unwritten::Busy,
+            TrySendError::Disconnected(_) => Unwritten::Closed,
+        })
     }
 
     /// Stores events for good; how many of them had come before.
@@ -136,11 +132,7 @@ impl Writer {
 
     /// Takes no more, finishes what waits, and ends the thread.
     pub fn close(&self) {
-        self.send.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            drop(thread.join());
-        }
+        self.thread.close();
     }
 }
 
