@@ -6,6 +6,7 @@
 
 mod adapter;
 mod autotune;
+mod bindings;
 mod fault;
 mod kernel;
 mod pool;

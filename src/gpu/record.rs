@@ -1,5 +1,6 @@
 //! One open encoder and pass; pipelines and bind groups found again instead of made again.
 
+use super::bindings::{self, Bindings};
 use super::fault::PATIENCE;
 use super::profile::{Profile, SLOTS, Timing};
 use super::{Buffer, Gpu, Options, Variant, kernel, pool};
@@ -15,8 +16,6 @@ const SLOT: usize = 256;
 const BATCH: usize = 128;
 /// Submissions that the host may run ahead.
 const AHEAD: usize = 3;
-/// Bind groups kept before all are dropped.
-const BINDINGS: usize = 8192;
 
 struct Pipeline {
     pipeline: wgpu::ComputePipeline,
@@ -27,7 +26,6 @@ struct Pipeline {
 }
 
 type PipelineKey = (&'static str, Vec<(&'static str, u32)>);
-type BindKey = (usize, Vec<(u64, u64, u64)>);
 
 pub(super) struct Recorder {
     open: Option<(wgpu::CommandEncoder, Option<wgpu::ComputePass<'static>>)>,
@@ -43,7 +41,7 @@ pub(super) struct Recorder {
     in_flight: VecDeque<wgpu::SubmissionIndex>,
     pipelines: HashMap<PipelineKey, Arc<Pipeline>>,
     layouts: HashMap<Vec<bool>, (wgpu::BindGroupLayout, wgpu::PipelineLayout, usize)>,
-    bind_groups: HashMap<BindKey, wgpu::BindGroup>,
+    bind_groups: Bindings<wgpu::BindGroup>,
     profile: Option<Profile>,
     cache: Option<(wgpu::PipelineCache, PathBuf)>,
 }
@@ -68,7 +66,7 @@ impl Recorder {
             in_flight: VecDeque::new(),
             pipelines: HashMap::new(),
             layouts: HashMap::new(),
-            bind_groups: HashMap::new(),
+            bind_groups: Bindings::new(),
             profile: None,
             cache: open_cache(device, options),
         }
@@ -91,7 +89,7 @@ impl Recorder {
         let pipeline = self.pipeline(gpu, variant)?;
         let (name, n) = (variant.kernel.name, pipeline.writes.len());
         assert!(buffers.len() == n, "{name}: {} buffers for {n} bindings", buffers.len());
-        self.bind(gpu, &pipeline, name, buffers)?;
+        let bind_group = self.bind(gpu, &pipeline, name, buffers)?;
         self.open(gpu)?;
         for (buffer, written) in buffers.iter().zip(&pipeline.writes) {
             buffer.raw.used.store(self.batch, Ordering::Relaxed);
@@ -105,8 +103,6 @@ impl Recorder {
         self.in_batch += 1;
         self.dispatches += 1;
         self.bound_bytes += distinct_bytes(buffers);
-        let key = bind_key(&pipeline, buffers, gpu);
-        let bind_group = &self.bind_groups[&key];
         let (encoder, pass) = self.open.as_mut().expect("opened above");
         let timestamps = self.profile.as_mut().map(|profile| {
             let at = 2 * profile.names.len() as u32;
@@ -126,7 +122,7 @@ impl Recorder {
             encoder.begin_compute_pass(&descriptor).forget_lifetime()
         });
         pass.set_pipeline(&pipeline.pipeline);
-        pass.set_bind_group(0, bind_group, &[offset]);
+        pass.set_bind_group(0, &bind_group, &[offset]);
         pass.dispatch_workgroups(groups[0], groups[1], groups[2]);
         let full = self.profile.as_ref().is_some_and(|p| p.names.len() as u32 >= SLOTS);
         if self.in_batch >= BATCH || full {
@@ -147,11 +143,11 @@ impl Recorder {
         Ok(())
     }
 
-    /// Makes sure that the bind group of these buffers is there.
-    fn bind(&mut self, gpu: &Gpu, pipeline: &Pipeline, name: &str, buffers: &[&Buffer]) -> Result<()> {
-        let key = bind_key(pipeline, buffers, gpu);
-        if self.bind_groups.contains_key(&key) {
-            return Ok(());
+    /// The bind group of these buffers.
+    fn bind(&mut self, gpu: &Gpu, pipeline: &Pipeline, name: &str, buffers: &[&Buffer]) -> Result<wgpu::BindGroup> {
+        let key = bindings::key(pipeline.layout_id, buffers, gpu);
+        if let Some(found) = self.bind_groups.get(&key) {
+            return Ok(found);
         }
         for (i, (_, _, len)) in key.1.iter().enumerate() {
             if *len > gpu.inner.info.max_binding {
@@ -162,9 +158,6 @@ impl Recorder {
                     gpu.inner.info.max_binding
                 )));
             }
-        }
-        if self.bind_groups.len() >= BINDINGS {
-            self.bind_groups.clear();
         }
         let whole = |buffer, offset, size: u64| {
             wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size: wgpu::BufferSize::new(size) })
@@ -179,8 +172,8 @@ impl Recorder {
         match error {
             Some(error) => Err(error),
             None => {
-                self.bind_groups.insert(key, group);
-                Ok(())
+                self.bind_groups.insert(key, group.clone());
+                Ok(group)
             }
         }
     }
@@ -340,18 +333,6 @@ fn distinct_bytes(buffers: &[&Buffer]) -> u64 {
     let same = |a: &Buffer, b: &Buffer| a.raw.id == b.raw.id && a.offset == b.offset;
     let new = |(i, b): &(usize, &&Buffer)| !buffers[..*i].iter().any(|earlier| same(earlier, b));
     buffers.iter().enumerate().filter(new).map(|(_, b)| b.len).sum()
-}
-
-/// What is bound: whole buffers where that is allowed, so that one bind group serves every length of a size class.
-fn bind_key(pipeline: &Pipeline, buffers: &[&Buffer], gpu: &Gpu) -> BindKey {
-    let exact = gpu.inner.options.checked;
-    let range = |b: &&Buffer| {
-        let whole = b.offset == 0 && b.len != 0 && !exact && b.raw.capacity <= gpu.inner.info.max_binding;
-        // At least a vec4, the element of some kernels: memory comes in pieces of 256 bytes, so it is there.
-        let len = if whole { b.raw.capacity } else { b.len.next_multiple_of(4).max(16) };
-        (b.raw.id, b.offset, len)
-    };
-    (pipeline.layout_id, buffers.iter().map(range).collect())
 }
 
 fn make_layout(
