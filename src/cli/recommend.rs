@@ -2,7 +2,7 @@ use super::Common;
 use desirepath::data::{Dataset, time};
 use desirepath::eval::Seen;
 use desirepath::model::{History, Model, Request};
-use desirepath::train::{Checkpoint, history, item_ids, known_user, user_id};
+use desirepath::train::{Checkpoint, history, item_ids, user_id};
 use desirepath::{Error, Result};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -83,7 +83,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let times = vec![request.time.unwrap_or(now); items.len()];
     let history = match user {
         Some(user) if !data.events_of(user as usize).is_empty() => {
-            history(&data, known_user(&data, user), data.events_of(user as usize), request)
+            history(&data, checkpoint.known_user(&data, user), data.events_of(user as usize), request)
         }
         _ => History { user: 0, items: &items, times: &times, places: None, ratings: None, request },
     };

@@ -1,10 +1,12 @@
 use super::Common;
 use super::train::train_with_bar;
 use desirepath::data::{Dataset, Merged, PrepareOptions, prepare};
+use desirepath::serve::salt::Salt;
 use desirepath::serve::store::{Store, is_store};
 use desirepath::train::{Checkpoint, State, Trainer, UpdateOptions};
 use desirepath::{Error, Result};
 use serde::Serialize;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -16,7 +18,7 @@ use std::time::Instant;
 #[command(after_help = "Examples:
   desirepath update .out/shop --events today.csv --out .out/shop-2
   desirepath update .out/shop --events .data/this-week --out .out/shop-2 --epochs 5 --json
-  desirepath update .out/shop --events shop.store --out .out/shop-2")]
+  desirepath update .out/shop --events shop.store --out .out/shop-2 --salt-file salt")]
 pub struct Args {
     /// Folder that `train` or `update` wrote
     model: PathBuf,
@@ -24,6 +26,9 @@ pub struct Args {
     /// times
     #[arg(long, value_name = "FILE|DATASET|STORE", required = true)]
     events: Vec<PathBuf>,
+    /// The salt of the server's store: without it, users of the model whom the store knows by a hash count as new
+    #[arg(long, value_name = "FILE")]
+    salt_file: Option<PathBuf>,
     /// Folder of the model to write
     #[arg(long, value_name = "MODEL2")]
     out: PathBuf,
@@ -75,7 +80,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
                 "the model learned without times, so that nobody can tell which of these events it has already";
             return Err(Error::format(source, message));
         }
-        let (all, is_new, one) = data.merged(&events(source)?, source)?;
+        let (all, is_new, one) = data.merged(&events(source, args, &data.users)?, source)?;
         fresh = carried(&data, &all, &fresh, is_new);
         data = all;
         merged.new_users += one.new_users;
@@ -123,7 +128,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
 }
 
 /// The new events, wherever they are kept: a prepared folder, a server's store, or any log that `prepare` reads.
-fn events(source: &Path) -> Result<Dataset> {
+fn events(source: &Path, args: &Args, known: &[String]) -> Result<Dataset> {
     if source.join("dataset.json").exists() {
         return Dataset::load(source);
     }
@@ -134,10 +139,31 @@ fn events(source: &Path) -> Result<Dataset> {
         ));
     }
     if is_store(source) {
-        return Store::open_to_read(source)?.dataset();
+        return stored(source, args.salt_file.as_deref(), known);
     }
     let options = PrepareOptions { files: vec![source.into()], few: true, ..PrepareOptions::default() };
     Ok(prepare(&options)?.0)
+}
+
+/// The events of a server's store. Users whom it has under a salt get the names that the model has for them.
+fn stored(source: &Path, salt_file: Option<&Path>, known: &[String]) -> Result<Dataset> {
+    let salt = Salt::read(salt_file)?;
+    let store = Store::open_to_read(source, salt.is_set().then(|| salt.mark()).as_ref())?;
+    let mut events = store.dataset()?;
+    if salt.is_set() {
+        // A model that learned from the store without its salt has hashes already.
+        let learned: HashSet<&str> = known.iter().map(String::as_str).collect();
+        let names: HashMap<String, &String> = known.iter().map(|user| (salt.name(user), user)).collect();
+        for user in events.users.iter_mut().filter(|user| !learned.contains(user.as_str())) {
+            if let Some(name) = names.get(user) {
+                user.clone_from(name);
+            }
+        }
+    } else if store.is_salted()? {
+        let path = source.display();
+        eprintln!("{path} knows users by hashes, and those of the model among them count as new without --salt-file");
+    }
+    Ok(events)
 }
 
 /// What is new in `all` since the beginning: `is_new` since `data`, and what was new in that already.

@@ -310,7 +310,7 @@ impl Batch<'_> {
             s.model == self.loaded.mark
                 && s.values.len() == row.len()
                 && (1..=past.items.len()).contains(&count)
-                && s.digest == past.digest(count)
+                && s.digest == past.digest(count, &self.loaded.items())
         };
         let Some(state) = state.filter(fits) else { return 0 };
         row.copy_from_slice(&state.values);
@@ -328,7 +328,12 @@ impl Batch<'_> {
             }
             let count = past.items.len();
             let values = states[at * dim..][..dim].to_vec();
-            let state = State { model: self.loaded.mark, count: count as u64, digest: past.digest(count), values };
+            let state = State {
+                model: self.loaded.mark,
+                count: count as u64,
+                digest: past.digest(count, &self.loaded.items()),
+                values,
+            };
             moved.push(Moved { user: keeping.name.clone(), last: keeping.last.clone(), state });
         }
         if !moved.is_empty() {

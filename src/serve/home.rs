@@ -1,8 +1,9 @@
 //! The model that is served now: loading it, another in its place, and again after the device was lost.
 
-use super::loaded::{Loaded, Past, Salt};
+use super::loaded::{Loaded, Past};
 use super::metrics::Metrics;
 use super::refuse::Refused;
+use super::salt::Salt;
 use super::store::{Facts, Store};
 use crate::error::Result;
 use crate::gpu::Gpu;

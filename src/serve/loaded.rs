@@ -1,5 +1,6 @@
 //! One model as it is served: names and ids, what its own data know of users, and the weights on the device.
 
+use super::salt::Salt;
 use super::store::{Event, Facts, Kept};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -7,40 +8,10 @@ use crate::eval::Seen;
 use crate::gpu::Gpu;
 use crate::model::{Config, History, NewItem, Request, Serving};
 use crate::tensor::Tensor;
-use crate::train::{Checkpoint, known_user};
+use crate::train::Checkpoint;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError, RwLock};
-
-/// How users are named in the store: as they are, or by a hash that only who has the salt can make.
-#[derive(Debug, Clone, Default)]
-pub struct Salt(Option<[u8; 32]>);
-
-impl Salt {
-    /// From the bytes of a file.
-    pub fn new(bytes: &[u8]) -> Salt {
-        Salt(Some(blake3::derive_key("desirepath 2026 user ids in the store", bytes)))
-    }
-
-    pub fn is_set(&self) -> bool {
-        self.0.is_some()
-    }
-
-    pub fn name(&self, user: &str) -> String {
-        match &self.0 {
-            None => user.to_string(),
-            Some(salt) => blake3::keyed_hash(salt, user.as_bytes()).to_hex().to_string(),
-        }
-    }
-
-    /// Tells salts apart without telling them.
-    pub fn mark(&self) -> [u8; 32] {
-        match &self.0 {
-            None => [0; 32],
-            Some(salt) => blake3::derive_key("desirepath 2026 mark of a salt", salt),
-        }
-    }
-}
 
 /// The items by name: those of the model, and those that came since.
 #[derive(Debug)]
@@ -50,6 +21,8 @@ pub struct Items {
     categories: Vec<u32>,
     /// Items that training saw.
     trained: usize,
+    /// Which facts the vectors of the others were made from.
+    facts: Vec<u64>,
 }
 
 impl Items {
@@ -81,6 +54,11 @@ impl Items {
     pub fn category(&self, id: u32) -> u32 {
         self.categories.get((id as usize).wrapping_sub(1)).copied().unwrap_or(0)
     }
+
+    /// Tells whether the vector of an item is the same as before, within one model.
+    fn version(&self, id: u32) -> u64 {
+        (id as usize).checked_sub(self.trained + 1).and_then(|n| self.facts.get(n)).copied().unwrap_or(0)
+    }
 }
 
 /// A model with all that a request needs. Requests hold the one that they began with.
@@ -94,6 +72,7 @@ pub struct Loaded {
     pub has_time: bool,
     /// Whether the GRU's state of a user says all: see [`Serving::steps`].
     pub steps: bool,
+    checkpoint: Checkpoint,
     data: Dataset,
     users: HashMap<String, u32>,
     categories: HashMap<String, u32>,
@@ -144,12 +123,13 @@ impl Past {
         }
     }
 
-    /// Tells whether the first `count` events are the same as before. FNV-1a.
-    pub fn digest(&self, count: usize) -> u64 {
+    /// Tells whether the first `count` events, and what is known of their items, are the same as before. FNV-1a.
+    pub fn digest(&self, count: usize, items: &Items) -> u64 {
         let mut hash = 0xcbf2_9ce4_8422_2325u64 ^ u64::from(self.user);
         let mut add = |v: u64| hash = (hash ^ v).wrapping_mul(0x100_0000_01b3);
         for t in 0..count {
             add(u64::from(self.items[t]));
+            add(items.version(self.items[t]));
             add(self.times[t] as u64);
             add(u64::from(self.ratings[t].to_bits()));
             self.places[t].iter().for_each(|v| add(u64::from(v.to_bits())));
@@ -179,6 +159,7 @@ impl Loaded {
             names: data.items.clone(),
             categories: data.item_category.clone().unwrap_or_else(|| vec![0; data.n_items()]),
             trained: data.n_items(),
+            facts: Vec::new(),
         };
         let shares = shares(&data);
         let loaded = Loaded {
@@ -194,6 +175,7 @@ impl Loaded {
             popular: by_share(&shares),
             shares,
             data,
+            checkpoint,
             model: Mutex::new(Weights { serving, directions: None }),
         };
         for (name, facts) in new {
@@ -225,8 +207,11 @@ impl Loaded {
             items.names.push(name.to_string());
             items.ids.insert(name.to_string(), id);
             items.categories.push(category);
+            items.facts.push(0);
         }
         items.categories[id as usize - 1] = category;
+        let at = id as usize - 1 - items.trained;
+        items.facts[at] = facts.version();
         Ok(Some(true))
     }
 
@@ -274,7 +259,7 @@ impl Loaded {
         let mut past = Past::default();
         let user = self.users.get(name).copied().filter(|_| !kept.forgotten);
         let base = user.map_or(0..0, |user| self.data.events_of(user as usize));
-        past.user = user.filter(|_| !base.is_empty()).map_or(0, |user| known_user(&self.data, user));
+        past.user = user.filter(|_| !base.is_empty()).map_or(0, |user| self.checkpoint.known_user(&self.data, user));
         let items = self.items();
         let mut learned = base.clone().peekable();
         let take = |past: &mut Past, e: usize| {

@@ -18,6 +18,7 @@ pub mod loaded;
 mod metrics;
 mod refuse;
 mod routes;
+pub mod salt;
 pub mod store;
 mod thread;
 pub mod wire;
@@ -31,8 +32,8 @@ use crate::train::Checkpoint;
 use access::Tokens;
 use engine::Engine;
 use home::Home;
-use loaded::Salt;
 use metrics::Metrics;
+use salt::Salt;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -128,11 +129,7 @@ impl Server {
             );
             return Err(Error::Config(message));
         }
-        let salt = options.salt_file.as_ref().map(|path| match read(path)? {
-            bytes if bytes.len() < 16 => Err(Error::format(path, "a salt of less than 16 bytes can be guessed")),
-            bytes => Ok(Salt::new(&bytes)),
-        });
-        let salt = salt.transpose()?.unwrap_or_default();
+        let salt = Salt::read(options.salt_file.as_deref())?;
         Checkpoint::open(&options.model)?; // before a store is made for it
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("http").build();
         let no_runtime = |e: std::io::Error| Error::Config(format!("no threads for connections: {e}"));

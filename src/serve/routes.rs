@@ -24,6 +24,8 @@ type Of = State<Arc<App>>;
 
 /// Users and items that `GET /examples` shows.
 const EXAMPLES: usize = 20;
+/// As long as no more requests than this wait, states are moved on before anybody asks.
+const AT_LEISURE: i64 = 8;
 
 pub async fn page() -> impl IntoResponse {
     // Nothing from elsewhere, and nobody frames it.
@@ -58,16 +60,15 @@ pub async fn events(State(app): Of, Body(sent): Body<wire::Events>) -> Reply<Acc
         let at = |r: Refused| Refused::new(r.status, format!("events[{n}]: {}", r.message));
         events.push(event.map_err(at)?);
     }
-    let mut users: Vec<String> = events.iter().map(|e| e.user.clone()).collect();
+    let users: Vec<String> = events.iter().map(|e| e.user.clone()).collect();
     let accepted = events.len();
     let known = app.writer.events(events).await?.count;
     app.metrics.events.inc_by(accepted as u64 - known);
     if let Ok(loaded) = app.home.current()
         && loaded.steps
     {
-        users.sort_unstable();
-        users.dedup();
-        users.into_iter().for_each(|user| advance(&app, &loaded, user));
+        // The answer does not wait for it.
+        drop(tokio::task::spawn_blocking(move || advance(&app, &loaded, users)));
     }
     Ok(Json(Accepted { accepted, known }))
 }
@@ -86,17 +87,26 @@ fn stored(app: &App, event: wire::NewEvent) -> Result<Event, Refused> {
     })
 }
 
-/// Moves a state on for which nobody waits; where the queue is full, the next request does it.
-fn advance(app: &App, loaded: &Arc<Loaded>, name: String) {
-    let Ok(kept) = app.store.user(&name, app.limits.history) else { return };
-    let past = loaded.past(&name, &kept);
-    if past.items.is_empty() {
-        return;
+/// Moves on the states of `users` for which nobody waits. Where many requests wait, or a state alone does not say what a long
+/// history needs, the next request does it.
+fn advance(app: &App, loaded: &Arc<Loaded>, mut users: Vec<String>) {
+    users.sort_unstable();
+    users.dedup();
+    for name in users {
+        if app.metrics.waiting.get() > AT_LEISURE {
+            return;
+        }
+        let Ok(kept) = app.store.user(&name, app.limits.history) else { return };
+        let past = loaded.past(&name, &kept);
+        if past.items.is_empty() || past.items.len() > loaded.config.len {
+            continue;
+        }
+        let keeping = Some(Keeping { name, state: kept.state, last: kept.last });
+        let (reply, _) = oneshot::channel();
+        let ask =
+            Ask { loaded: loaded.clone(), past, keeping, request: Request::default(), what: What::Advance, reply };
+        drop(app.engine.ask(ask));
     }
-    let keeping = Some(Keeping { name, state: kept.state, last: kept.last });
-    let (reply, _) = oneshot::channel();
-    let ask = Ask { loaded: loaded.clone(), past, keeping, request: Request::default(), what: What::Advance, reply };
-    drop(app.engine.ask(ask));
 }
 
 pub async fn get_recommend(State(app): Of, Params(query): Params<wire::Query>) -> Reply<wire::Answer> {

@@ -8,7 +8,7 @@
 //! | `state.json`, `last.safetensors`, `optimizer.safetensors` | where training stands, to go on from with the same bits; an exported model has none |
 
 use super::export::{ItemBits, load_into};
-use super::{State, TrainOptions, catalogue, catalogue_of};
+use super::{State, TrainOptions, catalogue, catalogue_of, known_user};
 use crate::data::Dataset;
 use crate::data::folder::{Kind, beside};
 use crate::error::{Error, Result};
@@ -40,6 +40,17 @@ pub(super) struct Header {
     /// Of an exported model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     items: Option<ItemBits>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    update: Option<Origin>,
+}
+
+/// Where an update began. It holds nothing out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Of the weights of the model that went on: see [`Checkpoint::weights_hash`].
+    pub weights: String,
+    /// See [`UpdateOptions::mix`](super::UpdateOptions::mix).
+    pub mix: f32,
 }
 
 /// An opened checkpoint: configuration read and checked, weights not yet loaded.
@@ -52,12 +63,15 @@ pub struct Checkpoint {
     pub seen: Seen,
     /// How the vectors of items are kept, where it was exported for serving.
     pub items: Option<ItemBits>,
+    /// Where it went on from, if it was no training from nothing.
+    pub update: Option<Origin>,
     fingerprint: String,
 }
 
 pub(super) struct Snapshot<'a> {
     pub model: &'a Model,
     pub options: &'a TrainOptions,
+    pub update: Option<&'a Origin>,
     pub seen: Seen,
     pub dataset: &'a Dataset,
     pub state: &'a State,
@@ -89,6 +103,7 @@ impl Snapshot<'_> {
             model: self.model.config().clone(),
             train: self.options.clone(),
             items: None,
+            update: self.update.cloned(),
         };
         let same = Checkpoint::open(old)
             .is_ok_and(|c| c.fingerprint == fingerprint && c.config.len == header.model.len && c.seen == self.seen);
@@ -161,8 +176,8 @@ impl Checkpoint {
         }
         let header: Header = serde_json::from_value(value).map_err(damaged)?;
         header.model.validate().map_err(|e| of_file(&path, e))?;
-        let Header { fingerprint, seen, model: config, train: options, items, .. } = header;
-        Ok(Checkpoint { folder, config, options, seen, items, fingerprint })
+        let Header { fingerprint, seen, model: config, train: options, items, update, .. } = header;
+        Ok(Checkpoint { folder, config, options, seen, items, update, fingerprint })
     }
 
     pub(super) fn header(&self, items: Option<ItemBits>) -> Header {
@@ -174,6 +189,7 @@ impl Checkpoint {
             model: self.config.clone(),
             train: self.options.clone(),
             items,
+            update: self.update.clone(),
         }
     }
 
@@ -221,6 +237,25 @@ impl Checkpoint {
         let path = self.folder.join("state.json");
         let text = read(&path)?;
         serde_json::from_slice(&text).map_err(|e| Error::format(&path, format!("damaged: {e}")))
+    }
+
+    /// `user`, or 0 for "never seen" where training had nothing to learn of that user.
+    pub fn known_user(&self, data: &Dataset, user: u32) -> u32 {
+        match &self.update {
+            Some(_) if data.events_of(user as usize).len() >= 2 => user,
+            _ => known_user(data, user),
+        }
+    }
+
+    /// Tells the weights to serve apart from others. FNV-1a.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn weights_hash(&self) -> Result<String> {
+        let mut hash = 0xcbf2_9ce4_8422_2325u64;
+        let bytes = read(&self.folder.join("model.safetensors"))?;
+        bytes.iter().for_each(|b| hash = (hash ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3));
+        Ok(format!("{hash:016x}"))
     }
 
     /// Whether it was trained on exactly these events.

@@ -8,7 +8,7 @@ mod sampler;
 mod update;
 
 pub use catalogue::{catalogue_of, item_ids, user_id};
-pub use checkpoint::{Checkpoint, FORMAT, fingerprint};
+pub use checkpoint::{Checkpoint, FORMAT, Origin, fingerprint};
 pub use export::{ItemBits, export};
 #[doc(hidden)]
 pub use export::{inspect_items, inspect_weights};
@@ -80,8 +80,8 @@ pub struct Trainer<'a> {
     state: State,
     stretches: Vec<Stretch>,
     judging: Judging,
-    /// Whether held-out events choose the epoch: an update learns from all events.
-    validates: bool,
+    /// Of an update, which learns from all events: none is held out to choose the epoch by.
+    origin: Option<Origin>,
 }
 
 impl<'a> Trainer<'a> {
@@ -105,7 +105,7 @@ impl<'a> Trainer<'a> {
         let mask_seen = options.mask_seen && seen == Seen::Filter;
         let judging = Judging { like: options.like_from(dataset), mask_seen };
         let (options, state) = (options.clone(), State::default());
-        Ok(Trainer { dataset, options, seen, model, moments, best: None, state, stretches, judging, validates: true })
+        Ok(Trainer { dataset, options, seen, model, moments, best: None, state, stretches, judging, origin: None })
     }
 
     /// Continues the training that [`Trainer::run`] began in `folder`.
@@ -258,7 +258,7 @@ impl<'a> Trainer<'a> {
         let epoch = self.state.epoch + 1;
         let last = epoch == self.options.epochs;
         let mut record = EpochRecord { epoch, loss: self.state.loss_sum / steps as f64, hr10: None, ndcg10: None };
-        let cases = if self.validates { cases(self.dataset, Split::Validation) } else { Vec::new() };
+        let cases = if self.origin.is_none() { cases(self.dataset, Split::Validation) } else { Vec::new() };
         if (last || is_due(epoch, self.options.validate_every)) && !cases.is_empty() {
             let ranks = validation_ranks(&self.model, self.dataset, &cases, self.seen)?;
             if ranks.contains(&0) {
@@ -298,6 +298,7 @@ impl<'a> Trainer<'a> {
         let snapshot = checkpoint::Snapshot {
             model: &self.model,
             options: &self.options,
+            update: self.origin.as_ref(),
             seen: self.seen,
             dataset: self.dataset,
             state: &self.state,

@@ -1,6 +1,6 @@
 //! A trained model goes on learning from new events, and keeps what it knows.
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, Origin};
 use super::{Judging, State, Stretch, TrainOptions, Trainer, Windows, catalogue_of, stretches};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -34,8 +34,8 @@ impl Default for UpdateOptions {
 
 impl<'a> Trainer<'a> {
     /// Goes on from the model `from` on `dataset`, its own data joined with events of which `fresh` says which are new: see
-    /// [`Dataset::merged`]. Every vector that is there starts as it is; new items start as the mean of their category, new
-    /// users as the one never seen. Nothing is held out.
+    /// [`Dataset::merged`]. Every vector that is there starts as it is; new items start as the mean of their category,
+    /// users of whom nothing was learned as the one never seen. Nothing is held out.
     ///
     /// # Errors
     /// When `from` cannot be read, an option is out of range, or there is nothing to learn.
@@ -53,7 +53,7 @@ impl<'a> Trainer<'a> {
         let old = from.data()?;
         let before = from.load(gpu, &old)?;
         let model = Model::new(gpu, &from.config, catalogue_of(dataset), how.seed);
-        grow(&before, &model, dataset)?;
+        grow(&before, &model, dataset, |user| from.known_user(&old, user) != 0)?;
         let stretches = rows(dataset, fresh, from, how);
         if stretches.is_empty() {
             let message = "no user with a new event has another before it: give more events, or those of more users";
@@ -82,7 +82,7 @@ impl<'a> Trainer<'a> {
             state: State::default(),
             stretches,
             judging,
-            validates: false,
+            origin: Some(Origin { weights: from.weights_hash()?, mix: how.mix }),
         })
     }
 
@@ -93,8 +93,9 @@ impl<'a> Trainer<'a> {
     pub fn go_on(mut self, folder: &Path) -> Result<Trainer<'a>> {
         let checkpoint = Checkpoint::open_training(folder)?;
         checkpoint.expect_dataset(self.dataset)?;
-        if checkpoint.options != self.options {
-            let other = "was begun with other settings; resume it with those, or replace it with --force";
+        if checkpoint.options != self.options || checkpoint.update != self.origin {
+            let other =
+                "was begun with other settings or from another model; resume it with those, or replace it with --force";
             return Err(Error::format(folder, other));
         }
         (self.state, self.best) = checkpoint.load_training(&self.model, &self.moments)?;
@@ -128,7 +129,7 @@ fn rows(dataset: &Dataset, fresh: &[bool], from: &Checkpoint, how: &UpdateOption
 }
 
 /// Copies what `before` has learned into `model`, which may have more users and items.
-fn grow(before: &Model, model: &Model, dataset: &Dataset) -> Result<()> {
+fn grow(before: &Model, model: &Model, dataset: &Dataset, knows: impl Fn(u32) -> bool) -> Result<()> {
     let of_item = |item: usize| dataset.item_category.as_ref().map_or(0, |c| c[item - 1]) as usize;
     for param in model.params().list() {
         let find = |p: &&Param| p.name == param.name;
@@ -142,7 +143,12 @@ fn grow(before: &Model, model: &Model, dataset: &Dataset) -> Result<()> {
                 let means = means(&values, dim, model.catalogue().n_categories + 1, of_item);
                 more.for_each(|item| values.extend_from_slice(&means[of_item(item)]));
             }
-            "user.table" => more.for_each(|_| values.extend_from_within(..dim)),
+            "user.table" => {
+                more.for_each(|_| values.extend_from_within(..dim));
+                // Nothing was learned of them: they are like any new user.
+                let strangers = (1..n_old).filter(|user| !knows(*user as u32));
+                strangers.for_each(|user| values.copy_within(..dim, user * dim));
+            }
             _ => {}
         }
         param.tensor.write(&values);

@@ -109,6 +109,32 @@ fn an_update_refuses_what_is_bad() {
     assert!(out.join("mine").exists());
 }
 
+/// An update holds nothing out: of whom there are three events there is something to learn, of whom there is one nothing.
+#[test]
+fn after_an_update_who_has_two_events_is_known() {
+    let items = &place().city.dataset.items;
+    let visits = |user: &str, n: usize| -> String {
+        let line = |(hour, item): (usize, &String)| format!("{user},{item},{},,,\n", 1_700_000_000 + 3600 * hour);
+        items.iter().take(n).enumerate().map(line).collect()
+    };
+    let lines = visits("once", 1) + &visits("twice", 2) + &visits("thrice", 3);
+    let (events, out) = (log("known.csv", &lines), place().path("known"));
+    update(&events, &out, &["--epochs", "1"]).ok();
+    let cold = |user: &str| run(&["recommend", text(&out), "--user", user, "--json"]).json()["cold"].clone();
+    assert_eq!([cold("once"), cold("twice"), cold("thrice")], [true, false, false]);
+    // From what the model was before, with other weights: no update of it goes on.
+    let other = place().path("known-other");
+    copy(&out, &other);
+    let model = place().model();
+    let more = ["update", text(&model), "--events", text(&events), "--out", text(&other), "--epochs", "1"];
+    run(&[&more[..], &["--resume"]].concat()).ok();
+    let config = std::fs::read_to_string(other.join("config.json")).expect("a configuration");
+    let at = config.find("\"weights\": \"").expect("where it began") + 12;
+    let (head, tail) = config.split_at(at);
+    std::fs::write(other.join("config.json"), format!("{head}0{}", &tail[1..])).expect("write");
+    run(&[&more[..], &["--resume"]].concat()).fails(1, "from another model");
+}
+
 /// Killed between two epochs and started again, an update ends with the bits of one that nobody disturbed.
 #[test]
 fn an_update_resumes() {
@@ -130,6 +156,7 @@ fn an_update_resumes() {
     child.kill().expect("kill");
     assert!(!child.wait().expect("a child").success(), "never killed in time");
     update(&events, &part, &["--epochs", "13", "--resume"]).fails(1, "other settings");
+    update(&events, &part, &["--epochs", "12", "--mix", "0.5", "--resume"]).fails(1, "other settings");
     let summary = update(&events, &part, &["--epochs", "12", "--resume"]).json();
     assert_eq!(summary["state"]["finished"], true);
     let again = update(&events, &part, &["--epochs", "12", "--resume"]).json();

@@ -159,7 +159,7 @@ fn a_store_can_be_read_by_whoever_trains_on() {
     let path = live.store();
     let folder = live.stop();
     let mut events = Vec::new();
-    let store = Store::open_to_read(&path).expect("a store");
+    let store = Store::open_to_read(&path, None).expect("a store");
     store
         .each_event(|e| {
             events.push((e.user, e.item, e.time, e.place, e.rating));
@@ -169,7 +169,7 @@ fn a_store_can_be_read_by_whoever_trains_on() {
     let (place, rating) = (Some([1.5, 2.0]), Some(4.5));
     let expected = [("a", "j", 3, None, None), ("b", "k", 2, None, None), ("b", "i", NOW, place, rating)];
     assert_eq!(events, expected.map(|(u, i, t, p, r)| (u.to_string(), i.to_string(), t, p, r)));
-    let missing = Store::open_to_read(&folder.path().join("missing")).expect_err("nothing there").to_string();
+    let missing = Store::open_to_read(&folder.path().join("missing"), None).expect_err("nothing there").to_string();
     assert!(missing.contains("no such file"), "{missing}");
 }
 

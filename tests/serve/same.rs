@@ -45,16 +45,31 @@ fn users_under_a_salt_are_themselves_in_the_next_model() {
     for n in 0..5 {
         live.event("newcomer", world().item(3 * n), NOW - 4000 + 600 * n as i64);
     }
+    live.event(world().user(4), world().item(2), NOW - 900);
     live.stop();
+    let update = |out: &Path, salt: Option<&Path>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_desirepath"));
+        command.args(["update", "--json"]).arg(world().whole()).arg("--events").arg(folder.path().join("store"));
+        if let Some(salt) = salt {
+            command.arg("--salt-file").arg(salt);
+        }
+        let done = command.arg("--out").arg(out).output().expect("it starts");
+        let text = String::from_utf8_lossy(&done.stderr).into_owned();
+        serde_json::from_slice::<Value>(&done.stdout).map_err(|_| text)
+    };
+    // With the salt, those whom the model knows are themselves; others stay hashes.
     let out = folder.path().join("next");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_desirepath"));
-    command.arg("update").arg(world().whole()).arg("--events").arg(folder.path().join("store")).arg("--out").arg(&out);
-    let done = command.output().expect("it starts");
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(update(&out, Some(&salt)).expect("an update")["new_users"], 1);
     let users = Checkpoint::open(&out).and_then(|c| c.data()).expect("the next model").users;
     let hash = users.last().expect("users");
     assert_eq!(hash.len(), 64);
-    let live = Live::on(folder, &out, |o| o.salt_file = Some(salt));
+    let without = folder.path().join("without");
+    assert_eq!(update(&without, None).expect("an update")["new_users"], 2);
+    let other = folder.path().join("other-salt");
+    std::fs::write(&other, "another sixteen bytes").expect("write");
+    let refused = update(&folder.path().join("never"), Some(&other)).expect_err("another salt");
+    assert!(refused.contains("under another salt"), "{refused}");
+    let live = Live::on(folder.clone(), &out, |o| o.salt_file = Some(salt.clone()));
     assert_eq!(names(&live.recommend("newcomer")), names(&program(&out, hash)));
 }
 
@@ -135,4 +150,32 @@ fn kept_states_answer_like_histories() {
         line.expect("a counter").parse::<u64>().expect("a number")
     };
     assert!(count("gru_steps") >= 5, "states were moved on by {} steps", count("gru_steps"));
+}
+
+/// A state that knew an item by other facts is not gone on from.
+#[test]
+fn new_facts_of_an_item_change_the_states_that_met_it() {
+    let categories = &world().dataset.categories;
+    let put = |live: &Live, category: &str| {
+        live.send("PUT", "/items/new", Some(&json!({ "category": category }))).ok();
+    };
+    let (told_twice, told_once) = (Live::new(&world().gru()), Live::new(&world().gru()));
+    let score = |live: &Live| {
+        let answer =
+            live.post("/score", json!({ "user": "stranger", "items": [world().item(0), world().item(1)] })).ok();
+        [0, 1].map(|n| answer["items"][n]["score"].as_f64().expect("a score"))
+    };
+    put(&told_twice, &categories[0]);
+    put(&told_once, &categories[1]);
+    for live in [&told_twice, &told_once] {
+        live.event("stranger", "new", NOW - 50);
+        live.event("stranger", world().item(2), NOW - 40);
+        score(live);
+        live.event("stranger", world().item(3), NOW - 30); // whose commit brings the state into the store
+    }
+    let before = score(&told_twice);
+    put(&told_twice, &categories[1]);
+    let (after, expected) = (score(&told_twice), score(&told_once));
+    assert_ne!(before, after, "the facts of an item say nothing here");
+    assert!(after.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5), "{after:?} is not {expected:?}");
 }

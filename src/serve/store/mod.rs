@@ -36,7 +36,7 @@ const FORGOTTEN: Bytes = TableDefinition::new("forgotten");
 /// Version of the tables.
 const SCHEMA: u32 = 1;
 /// Memory for pages that were read.
-const CACHE_BYTES: usize = 64 << 20;
+const CACHE_BYTES: usize = 2 << 20;
 
 /// The open store. Reading is for any thread; [`Writer`] writes.
 #[derive(Debug)]
@@ -79,15 +79,28 @@ impl Store {
         Ok(Store { path: itself(path)?, db: RwLock::new(Some(db)), secret })
     }
 
-    /// Opens the store `path` whatever its salt, for [`Store::each_event`]: users have the names that it has for them.
+    /// Opens the store `path` for [`Store::each_event`]: users have the names that it has for them. `None` for whatever salt.
     ///
     /// # Errors
-    /// When it is not there, in use, no store, damaged or of another version.
-    pub fn open_to_read(path: &Path) -> Result<Store> {
+    /// When it is not there, in use, no store, damaged, of another version or of another salt.
+    pub fn open_to_read(path: &Path, salt: Option<&[u8; 32]>) -> Result<Store> {
         std::fs::metadata(path).map_err(|e| Error::file(path, &e))?;
         let db = open(path, true)?;
-        let secret = settle(&db, None, path)?;
+        let secret = settle(&db, salt, path)?;
         Ok(Store { path: itself(path)?, db: RwLock::new(Some(db)), secret })
+    }
+
+    /// Whether its users are hashes.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn is_salted(&self) -> Result<bool> {
+        let db = self.db()?;
+        let read = || -> std::result::Result<bool, redb::Error> {
+            let salt = db.get().begin_read()?.open_table(META)?.get("salt")?;
+            Ok(salt.is_some_and(|salt| salt.value().iter().any(|byte| *byte != 0)))
+        };
+        read().map_err(|e| of_redb(&self.path, &e))
     }
 
     pub fn path(&self) -> &Path {

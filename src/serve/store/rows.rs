@@ -41,6 +41,21 @@ impl Facts {
     pub fn with_category(&self, category: u32) -> NewItem {
         NewItem { category, place: self.place, features: self.features.clone() }
     }
+
+    /// Tells facts apart.
+    pub fn version(&self) -> u64 {
+        let mut hash = blake3::Hasher::new();
+        let category = self.category.as_deref().unwrap_or_default();
+        hash.update(&(category.len() as u64).to_le_bytes());
+        hash.update(category.as_bytes());
+        let place = self.place.unwrap_or([f32::NAN; 2]);
+        for v in place.iter().chain(&self.features) {
+            hash.update(&v.to_le_bytes());
+        }
+        let mut version = [0; 8];
+        version.copy_from_slice(&hash.finalize().as_bytes()[..8]);
+        u64::from_le_bytes(version)
+    }
 }
 
 /// What every key of a user begins with. The length keeps one user's keys apart from another's whose name goes on.
