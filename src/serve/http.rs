@@ -10,7 +10,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, MatchedPath, Path, Query, Request, State};
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode, header};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
@@ -135,8 +135,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             StatusCode::PAYLOAD_TOO_LARGE => Refused::new(e.status(), "the body is larger than the server takes"),
             _ => Refused::bad("the body was cut short"),
         })?;
-        serde_json::from_slice(&bytes).map(|Object(body)| Body(body)).map_err(|e| Refused::bad(format!("body: {e}")))
+        read_body(&bytes).map(Body)
     }
+}
+
+pub(super) fn read_body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
+    serde_json::from_slice(bytes).map(|Object(body)| body).map_err(|e| Refused::bad(format!("body: {e}")))
 }
 
 /// The query of the address.
@@ -145,11 +149,15 @@ pub struct Params<T>(pub T);
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     type Rejection = Refused;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Params<T>, Refused> {
-        let query = Query::<T>::from_request_parts(parts, state).await;
-        let why = |e: &dyn std::error::Error| e.source().map_or_else(|| e.to_string(), ToString::to_string);
-        query.map(|Query(q)| Params(q)).map_err(|e| Refused::bad(format!("query: {}", why(&e))))
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Params<T>, Refused> {
+        read_query(&parts.uri).map(Params)
     }
+}
+
+/// What stands behind the question mark.
+pub(super) fn read_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Refused> {
+    let why = |e: &dyn std::error::Error| e.source().map_or_else(|| e.to_string(), ToString::to_string);
+    Query::<T>::try_from_uri(uri).map(|Query(q)| q).map_err(|e| Refused::bad(format!("query: {}", why(&e))))
 }
 
 /// The name in the path.

@@ -13,6 +13,7 @@ pub mod access;
 mod engine;
 mod home;
 mod http;
+mod inspect;
 mod lenient;
 pub mod loaded;
 mod metrics;
@@ -25,6 +26,8 @@ pub mod wire;
 
 pub use engine::Gather;
 pub use home::Open;
+#[doc(hidden)]
+pub use inspect::inspect_request;
 pub use wire::Limits;
 
 use crate::error::{Error, Result};

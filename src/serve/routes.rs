@@ -6,7 +6,8 @@ use super::http::{Body, Name, Params};
 use super::lenient::{Object, Whole};
 use super::loaded::{Items, Loaded, Past};
 use super::refuse::Refused;
-use super::store::{Event, Facts};
+use super::salt::Salt;
+use super::store::Event;
 use super::wire::{self, Accepted, PastEvent, Ranked, Weight};
 use crate::eval::Seen;
 use crate::model::Request;
@@ -56,7 +57,7 @@ pub async fn events(State(app): Of, Body(sent): Body<wire::Events>) -> Reply<Acc
     wire::count("events", sent.events.len(), [1, app.limits.events])?;
     let mut events = Vec::with_capacity(sent.events.len());
     for (n, Object(e)) in sent.events.into_iter().enumerate() {
-        let event = stored(&app, e);
+        let event = stored(&app.salt, e);
         let at = |r: Refused| Refused::new(r.status, format!("events[{n}]: {}", r.message));
         events.push(event.map_err(at)?);
     }
@@ -73,12 +74,12 @@ pub async fn events(State(app): Of, Body(sent): Body<wire::Events>) -> Reply<Acc
     Ok(Json(Accepted { accepted, known }))
 }
 
-fn stored(app: &App, event: wire::NewEvent) -> Result<Event, Refused> {
+pub(super) fn stored(salt: &Salt, event: wire::NewEvent) -> Result<Event, Refused> {
     wire::name("user", &event.user)?;
     wire::name("item", &event.item)?;
     event.key.iter().try_for_each(|key| wire::name("key", key))?;
     Ok(Event {
-        user: app.salt.name(&event.user),
+        user: salt.name(&event.user),
         item: event.item,
         time: wire::time(event.time)?,
         place: event.place.map(wire::place).transpose()?,
@@ -191,7 +192,6 @@ pub async fn similar(State(app): Of, Name(name): Name, Params(query): Params<wir
 
 pub async fn put_item(State(app): Of, Name(name): Name, Body(sent): Body<wire::NewItem>) -> Reply<Value> {
     wire::name("item", &name)?;
-    sent.category.iter().try_for_each(|c| wire::name("category", c))?;
     let loaded = app.home.current()?;
     let expected = loaded.feature_dim();
     if !sent.features.is_empty() && sent.features.len() != expected {
@@ -199,11 +199,7 @@ pub async fn put_item(State(app): Of, Name(name): Name, Body(sent): Body<wire::N
         let message = format!("features: {n} numbers, but the model's items have {expected}");
         return Err(Refused::new(StatusCode::CONFLICT, message));
     }
-    let facts = Facts {
-        category: sent.category,
-        place: sent.place.map(wire::place).transpose()?,
-        features: sent.features.iter().map(|f| wire::number("features", *f)).collect::<Result<_, _>>()?,
-    };
+    let facts = sent.facts()?;
     app.writer.item(name.clone(), facts.clone()).await?;
     let (home, called) = (app.home.clone(), name.clone());
     let new = tokio::task::spawn_blocking(move || home.put(&called, &facts)).await;
@@ -275,7 +271,8 @@ fn whose(
         }
         (None, Some(list)) => {
             wire::count("history", list.len(), [0, app.limits.history])?;
-            Ok((told(loaded, list, time.unwrap_or(now))?, None, request))
+            let items = loaded.items();
+            Ok((told(list, time.unwrap_or(now), |name| items.id(name))?, None, request))
         }
         (Some(_), Some(_)) => Err(Refused::bad("user and history: give one of them")),
         (None, None) => Err(Refused::bad("give a user or a history")),
@@ -283,7 +280,11 @@ fn whose(
 }
 
 /// A history that was sent. Items that nobody knows say nothing.
-fn told(loaded: &Loaded, list: Vec<Object<PastEvent>>, otherwise: i64) -> Result<Past, Refused> {
+pub(super) fn told(
+    list: Vec<Object<PastEvent>>,
+    otherwise: i64,
+    id: impl Fn(&str) -> Option<u32>,
+) -> Result<Past, Refused> {
     let mut events = Vec::with_capacity(list.len());
     for Object(e) in list {
         wire::name("item", &e.item)?;
@@ -292,10 +293,9 @@ fn told(loaded: &Loaded, list: Vec<Object<PastEvent>>, otherwise: i64) -> Result
         events.push((e.item, e.time.map(wire::time).transpose()?.unwrap_or(otherwise), place, rating));
     }
     events.sort_by_key(|e| e.1);
-    let items = loaded.items();
     let mut past = Past::default();
     for (item, time, place, rating) in events {
-        if let Some(id) = items.id(&item) {
+        if let Some(id) = id(&item) {
             past.push(id, time, place, rating);
         }
     }

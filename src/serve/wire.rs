@@ -2,10 +2,13 @@
 
 use super::lenient::{Object, Whole};
 use super::refuse::Refused;
+use super::store::Facts;
 use serde::{Deserialize, Serialize};
 
-/// Longest name of a user, an item, a category or a key, in bytes.
+/// Longest name of a user, an item, a category or a key, in characters, as JSON Schema counts.
 pub const NAME: usize = 256;
+/// Longest `exclude` in an address, in characters.
+const ADDRESS: usize = 2000;
 /// The last second of the year 9999.
 const END: i64 = 253_402_300_799;
 
@@ -153,9 +156,9 @@ pub struct Weight {
 
 /// `text` as the name of a `what`.
 pub fn name(what: &str, text: &str) -> Result<(), Refused> {
-    match text.len() {
+    match text.chars().count() {
         0 => Err(Refused::bad(format!("{what}: an empty name"))),
-        n if n > NAME => Err(Refused::bad(format!("{what}: a name of {n} bytes, more than {NAME}"))),
+        n if n > NAME => Err(Refused::bad(format!("{what}: a name of {n} characters, more than {NAME}"))),
         _ => Ok(()),
     }
 }
@@ -189,6 +192,18 @@ pub fn count(what: &str, n: usize, [least, most]: [usize; 2]) -> Result<usize, R
     }
 }
 
+impl NewItem {
+    /// As the store keeps it.
+    pub fn facts(self) -> Result<Facts, Refused> {
+        self.category.iter().try_for_each(|category| name("category", category))?;
+        Ok(Facts {
+            category: self.category,
+            place: self.place.map(place).transpose()?,
+            features: self.features.iter().map(|f| number("features", *f)).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
 impl Query {
     /// The same as a body.
     pub fn body(self) -> Result<Recommend, Refused> {
@@ -197,6 +212,11 @@ impl Query {
             let parts = parts.and_then(|p| <[f64; 2]>::try_from(p).ok());
             parts.ok_or_else(|| Refused::bad("near: expected LAT,LON in degrees, e.g. 40.72,-74.00"))
         };
+        let long = self.exclude.as_ref().map_or(0, |text| text.chars().count());
+        if long > ADDRESS {
+            let message = format!("exclude: {long} characters, more than {ADDRESS}; POST /recommend takes a list");
+            return Err(Refused::bad(message));
+        }
         Ok(Recommend {
             user: Some(self.user),
             history: None,

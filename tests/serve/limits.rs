@@ -67,7 +67,7 @@ fn what_makes_no_sense_is_named() {
     for (more, says) in [
         (json!({ "colour": "red" }), "unknown field `colour`"),
         (json!({ "user": "" }), "events[1]: user: an empty name"),
-        (json!({ "item": "x".repeat(257) }), "events[1]: item: a name of 257 bytes"),
+        (json!({ "item": "ü".repeat(257) }), "events[1]: item: a name of 257 characters"),
         (json!({ "time": -1 }), "events[1]: time -1"),
         (json!({ "time": 1.5 }), "1.5 is no whole number"),
         (json!({ "place": [91, 0] }), "events[1]: place [91, 0]"),
@@ -91,6 +91,8 @@ fn what_makes_no_sense_is_named() {
     live.get("/recommend?user=u&top=0").refused(400, "top: 0");
     live.get("/recommend?user=u&top=1001").refused(400, "top: 1001");
     live.get("/recommend?user=u&limit=3").refused(400, "unknown field `limit`");
+    let long = format!("/recommend?user=u&exclude={}", "x".repeat(2001));
+    live.get(&long).refused(400, "exclude: 2001 characters, more than 2000");
     live.get("/recommend").refused(400, "missing field `user`");
     live.get("/similar/nothing").refused(404, "no item is called");
     live.get("/nowhere").refused(404, "no such route");

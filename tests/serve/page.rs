@@ -129,7 +129,7 @@ fn the_page_works_in_a_browser() {
     // A mistake is told.
     browser.eval("document.getElementById('user').value = 'x'.repeat(300)");
     browser.eval("document.querySelector('#who').onsubmit(new Event('submit'))");
-    browser.until("document.getElementById('error').textContent.includes('a name of 300 bytes')");
+    browser.until("document.getElementById('error').textContent.includes('a name of 300 characters')");
     // Nothing from elsewhere.
     let loaded = browser.eval("performance.getEntriesByType('resource').map((e) => new URL(e.name).host)");
     let hosts = loaded.as_array().expect("a list");
