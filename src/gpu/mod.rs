@@ -158,7 +158,7 @@ impl Gpu {
 
     /// Starts the high-water mark anew at what is live now.
     pub fn reset_peak(&self) {
-        self.inner.pool.reset_peak();
+        self.inner.pool.set_peak(0);
     }
 
     /// Gives pooled memory that nothing uses back to the driver.
@@ -285,7 +285,7 @@ impl Gpu {
         let mut recorder = self.recorder();
         recorder.flush(self);
         recorder.wait_all(self);
-        let timings = recorder.take_timings();
+        let timings = recorder.counts.take_timings();
         drop(recorder);
         self.inner.fault.take()?;
         Ok(timings)
@@ -293,13 +293,13 @@ impl Gpu {
 
     /// Dispatches recorded since the device was opened.
     pub fn dispatches(&self) -> u64 {
-        self.recorder().dispatches
+        self.recorder().counts.dispatches
     }
 
     /// Bytes of the buffers that dispatches bound since the device was opened, each buffer once a dispatch: what they
     /// move if each reads or writes all of its buffers once.
     pub fn bound_bytes(&self) -> u64 {
-        self.recorder().bound_bytes
+        self.recorder().counts.bound_bytes
     }
 
     /// Keeps what the driver compiled on disk for the next start, where there is a cache. Also done when the device goes.

@@ -1,7 +1,7 @@
 //! One open encoder and pass; pipelines and bind groups found again instead of made again.
 
 use super::fault::PATIENCE;
-use super::profile::{Profile, SLOTS, Timing};
+use super::profile::{Counts, Profile, SLOTS};
 use super::{Buffer, Gpu, Options, Variant, kernel, pool};
 use crate::error::{Error, Result};
 use std::collections::{HashMap, VecDeque};
@@ -35,9 +35,7 @@ pub(super) struct Recorder {
     arena: wgpu::Buffer,
     batch: u64,
     in_batch: usize,
-    pub dispatches: u64,
-    /// Bytes of the buffers of all dispatches, each counted once a dispatch.
-    pub bound_bytes: u64,
+    pub counts: Counts,
     /// What this batch writes, to be marked if the device refuses the batch.
     written: Vec<Weak<pool::Raw>>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
@@ -62,8 +60,7 @@ impl Recorder {
             arena,
             batch: 1,
             in_batch: 0,
-            dispatches: 0,
-            bound_bytes: 0,
+            counts: Counts::default(),
             written: Vec::new(),
             in_flight: VecDeque::new(),
             pipelines: HashMap::new(),
@@ -103,8 +100,8 @@ impl Recorder {
         self.params.extend_from_slice(params);
         self.params.resize(offset as usize + SLOT, 0);
         self.in_batch += 1;
-        self.dispatches += 1;
-        self.bound_bytes += distinct_bytes(buffers);
+        self.counts.dispatches += 1;
+        self.counts.bound_bytes += distinct_bytes(buffers);
         let key = bind_key(&pipeline, buffers, gpu);
         let bind_group = &self.bind_groups[&key];
         let (encoder, pass) = self.open.as_mut().expect("opened above");
@@ -277,7 +274,7 @@ impl Recorder {
         self.wait_all(gpu);
         match error {
             Some(error) => gpu.inner.fault.set(error),
-            None => profile.collect(f64::from(gpu.inner.queue.get_timestamp_period())),
+            None => profile.collect(f64::from(gpu.inner.queue.get_timestamp_period()), &mut self.counts),
         }
         profile.names.clear();
         self.profile = Some(profile);
@@ -303,6 +300,7 @@ impl Recorder {
 
     pub fn set_profiling(&mut self, gpu: &Gpu, on: bool) {
         self.profile = None;
+        self.counts.times.clear();
         if on {
             let (profile, error) = gpu.guarded(|| Profile::new(&gpu.inner.device));
             match error {
@@ -310,10 +308,6 @@ impl Recorder {
                 None => self.profile = Some(profile),
             }
         }
-    }
-
-    pub fn take_timings(&mut self) -> Vec<Timing> {
-        self.profile.as_mut().map(Profile::take).unwrap_or_default()
     }
 
     pub fn save_cache(&self) {

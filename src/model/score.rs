@@ -147,11 +147,17 @@ impl Model {
     /// Scores of single pairs `(row of states, item)`.
     pub(super) fn scores_of(&self, states: &Tensor, vectors: &Tensor, pairs: &[(u32, u32)]) -> Result<Vec<f32>> {
         let tape = &mut Tape::off();
-        let ids = |values: Vec<u32>, rows: usize| Ids::new(&self.gpu, &values, &[pairs.len()], rows);
-        let rows = ids(pairs.iter().map(|p| p.0).collect(), states.shape()[0]);
-        let items = ids(pairs.iter().map(|p| p.1).collect(), self.catalogue.n_items + 1);
-        let states = ops::embedding(tape, states, &rows, None);
-        self.pair_scores(tape, &states, vectors, &items).to_vec()
+        let mut scores = Vec::with_capacity(pairs.len());
+        // The rows of both sides of all pairs may exceed a binding.
+        for (first, n) in ops::pieces(&self.gpu, pairs.len(), self.config.dim) {
+            let pairs = &pairs[first..first + n];
+            let ids = |values: Vec<u32>, rows: usize| Ids::new(&self.gpu, &values, &[n], rows);
+            let rows = ids(pairs.iter().map(|p| p.0).collect(), states.shape()[0]);
+            let items = ids(pairs.iter().map(|p| p.1).collect(), self.catalogue.n_items + 1);
+            let states = ops::embedding(tape, states, &rows, None);
+            scores.extend(self.pair_scores(tape, &states, vectors, &items).to_vec::<f32>()?);
+        }
+        Ok(scores)
     }
 
     /// The `k` best items for each history, best first, without those that `exclude` names for it.

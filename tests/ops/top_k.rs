@@ -134,6 +134,34 @@ fn the_same_bits_every_time() {
     assert_eq!(run(), run());
 }
 
+/// Of a query that is not all numbers no score is one, whatever the bits of the table; the others are as ever.
+#[test]
+fn a_query_without_numbers_has_no_scores() {
+    let wave = |n: usize, step: f32| -> Vec<f32> { (0..n).map(|i| (i as f32 * step).sin()).collect() };
+    let (items, dim) = (1500, 12);
+    let values = wave(items * dim, 0.31);
+    let plain = Tensor::from_slice(gpu(), &values, &[items, dim]);
+    let packed = [Quantised::f16(&values), Quantised::int8(&values, dim)].map(|q| ItemTable::new(gpu(), &q, dim));
+    let targets = Tensor::from_slice(gpu(), &[7u32; 3], &[3]);
+    for poison in [f32::NAN, f32::INFINITY] {
+        let mut queries = wave(3 * dim, 0.7);
+        queries[dim + 5] = poison;
+        queries[dim + 6] = -poison; // as an infinite sum would order like a number
+        let x = Tensor::from_slice(gpu(), &queries, &[3, dim]);
+        let tables = [ops::Items::from(&plain), ops::Items::from(&packed[0]), ops::Items::from(&packed[1])];
+        for table in tables {
+            let (scores, ids) = ops::top_k(gpu(), &x, table, None, None, 5, 0);
+            let (scores, ids): (Vec<f32>, Vec<u32>) = (scores.to_vec().unwrap(), ids.to_vec().unwrap());
+            for (at, (score, id)) in scores.iter().zip(&ids).enumerate() {
+                let is_number = *id != u32::MAX && score.is_finite();
+                assert_eq!(is_number, at / 5 != 1, "{poison} in {table:?}: {scores:?} {ids:?}");
+            }
+            let ranks = ops::rank_of(gpu(), &x, table, None, &targets, None, 0, None).to_vec::<u32>().unwrap();
+            assert!(ranks[0] > 0 && ranks[2] > 0 && (ranks[1] == 0 || poison.is_infinite()), "{ranks:?}");
+        }
+    }
+}
+
 #[test]
 #[should_panic(expected = "top_k: k is 0")]
 fn no_k() {
