@@ -11,11 +11,11 @@ use crate::tensor::{Tensor, Words};
 /// What a training batch is to predict.
 #[derive(Debug)]
 pub struct Targets {
-    /// Positions of the flattened `[rows * len]` that have a target.
+    /// Events of the batch that have a target.
     pub at: Ids,
     /// The item that followed at each.
     pub items: Ids,
-    /// `u32 [rows, len]`: the same on the grid of the batch, [`IGNORE`](ops::IGNORE) where nothing is to be predicted.
+    /// `u32 [events]`: the same for all events, [`IGNORE`](ops::IGNORE) where nothing is to be predicted.
     pub next: Tensor,
     /// For the sigmoid output: a random item for each position, to be told apart from the target.
     pub negatives: Ids,
@@ -115,7 +115,7 @@ impl Model {
         let tape = &mut Tape::off();
         let batch = Batch::new(&self.gpu, &self.config, &self.catalogue, histories);
         let vectors = self.vectors(tape);
-        let at = batch.last_positions(&self.gpu, histories);
+        let at = batch.last_positions(&self.gpu);
         let h = self.sequence(tape, &batch, &vectors);
         let own = h.as_ref().map(|h| rows_of(tape, h, &at));
         let states = self.states_from(tape, &batch, own.as_ref(), &at);
