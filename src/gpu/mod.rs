@@ -203,7 +203,8 @@ impl Gpu {
         };
         if bytes > limit {
             let message = format!(
-                "{bytes} bytes in one piece, but {} allows {limit}; use a smaller batch or split the table",
+                "{bytes} bytes in one piece, but {} allows {limit}; use fewer items, or a smaller dim, batch or length (a \
+                 table to score with may be of fewer bits: export --items f16 or int8)",
                 self.inner.info
             );
             return (make(256).0, Some(Error::OutOfMemory(message)));

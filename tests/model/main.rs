@@ -2,6 +2,7 @@
 #![cfg(all(feature = "check", feature = "recsys"))]
 
 mod gradient;
+mod large;
 mod packed;
 mod repeats;
 mod scores;

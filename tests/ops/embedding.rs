@@ -23,7 +23,7 @@ fn onto_others() {
             assert_ok(reports);
         }
     }
-    let other_mask = broken("embedding", "WIDTH * at,", "at,");
+    let other_mask = broken("embedding", "WIDTH * (params.before + at)", "params.before + at");
     assert_noticed(embedding_onto(&other_mask, 5, 8, 40, Pattern::Uniform));
     let alone = broken("embedding", "v += plus[at];", "");
     assert_noticed(embedding_onto(&alone, 5, 8, 40, Pattern::Padded));
@@ -48,6 +48,11 @@ fn tables_beyond_one_binding() {
         assert_ok(embedding_onto(&small, 130, 64, 50, pattern));
         assert_ok(embedding(&small, 64, 64, 60, pattern));
         assert_ok(embedding(&small, 3000, 3, 1000, pattern));
+        // And outputs.
+        assert_ok(embedding_onto(&small, 40, 64, 150, pattern));
+        assert_ok(embedding_onto(&small, 70, 8, 1100, pattern));
+        assert_ok(embedding(&small, 100, 64, 700, pattern));
+        assert_ok(embedding(&small, 5, 3, 4000, pattern));
     }
 }
 
