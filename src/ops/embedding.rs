@@ -100,7 +100,8 @@ fn sum_by_row(
     factor: f32,
     plus: Option<&Tensor>,
 ) -> Tensor {
-    let (plan, (n, dim)) = (ids.plan(padding), dy.rows());
+    // Of dy only the order is known: what it is the gradient of may have been reshaped.
+    let (plan, n, dim) = (ids.plan(padding), ids.host().len(), table.rows().1);
     let flat = dy.reshape(&[n, dim]);
     let mut sum = plus.cloned();
     for (first, n) in pieces(dy.gpu(), n, dim) {

@@ -69,6 +69,17 @@ fn rows_of_activations() {
     assert_eq!(grads.get(&x).unwrap().to_vec::<f32>().unwrap(), expected);
 }
 
+/// As the biases of items are added to scores.
+#[test]
+fn a_column_that_is_reshaped_afterwards() {
+    let table = Tensor::from_slice(gpu(), &[10.0f32, 20.0, 30.0], &[3, 1]).parameter();
+    let mut tape = Tape::new(0);
+    let y = ops::embedding(&mut tape, &table, &Ids::new(gpu(), &[2, 0, 2, 1], &[4], 3), None).reshape(&[4]);
+    assert_eq!(y.to_vec::<f32>().unwrap(), [30.0, 10.0, 30.0, 20.0]);
+    let grads = tape.backward_from(&y, Tensor::from_slice(gpu(), &[1.0f32, 2.0, 4.0, 8.0], &[4]));
+    assert_eq!(grads.get(&table).unwrap().to_vec::<f32>().unwrap(), [2.0, 8.0, 5.0]);
+}
+
 #[test]
 fn the_same_bits_every_time() {
     let ids: Vec<u32> = (0..4096u32).map(|i| i.wrapping_mul(2_654_435_761) % 24).collect();
