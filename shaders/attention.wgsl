@@ -6,6 +6,7 @@
 // include: random
 // include: spacetime
 // include: attention
+// include: lengths
 // include: attention_row
 // include: attention_tile
 @group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;       // [batch, len, 3 * dim]
@@ -29,7 +30,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
     let first = (group % tiles) * 64u;
     let i = first + thread;
     let dim = params.heads * HD4;
-    let rows = batch * params.len;
+    let rows = begin_of(batch);
     let length = length_of(batch, thread);
     let end = select(length, min(length, first + 64u), CAUSAL == 1u);
     var acc = Row();
@@ -72,7 +73,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
             }
         }
     }
-    if (i < params.len) {
+    if (i < room(length)) {
         let valid = i < length;
         let factor = 1.0 / max(sum, 1e-30);
         for (var d = 0u; d < HD4; d++) {

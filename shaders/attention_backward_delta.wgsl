@@ -8,6 +8,7 @@ struct Params { batch: u32, len: u32, heads: u32, head_dim: u32 }
 @group(0) @binding(3) var<storage, read> dy: array<vec4<f32>>;        // [batch, len, dim]
 @group(0) @binding(4) var<storage, read_write> stats: array<f32>;     // [2, batch, heads, len]: the second half
 
+// include: lengths
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
@@ -20,9 +21,9 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
     let i = at % params.len;
     let batch = pair / params.heads;
     let width = params.head_dim / 4u;
-    let row = ((batch * params.len + i) * params.heads + pair % params.heads) * width;
+    let row = ((begin_of(batch) + i) * params.heads + pair % params.heads) * width;
     var sum = 0.0;
-    if (i < lengths[batch]) {
+    if (i < length_at(batch)) {
         for (var d = 0u; d < width; d++) {
             sum += dot(y[row + d], dy[row + d]);
         }

@@ -5,6 +5,7 @@
 // include: random
 // include: spacetime
 // include: attention
+// include: lengths
 // include: attention_row
 // include: attention_tile
 @group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;        // [batch, len, 3 * dim]
@@ -31,7 +32,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
     let first = (group % tiles) * 64u;
     let j = first + thread;
     let dim = params.heads * HD4;
-    let rows = batch * params.len;
+    let rows = begin_of(batch);
     let length = length_of(batch, thread);
     var dk = Row();
     var dv = Row();
@@ -76,7 +77,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
             }
         }
     }
-    if (j < params.len) {
+    if (j < room(length)) {
         let at = (rows + j) * 3u * dim + dim + head * HD4;
         for (var d = 0u; d < HD4; d++) {
             dqkv[at + d] = dk[d] * params.scale;

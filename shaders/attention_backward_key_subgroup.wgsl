@@ -5,6 +5,7 @@
 // include: random
 // include: spacetime
 // include: attention
+// include: lengths
 // include: attention_eight
 // include: attention_own_key
 @group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;        // [batch, len, 3 * dim]
@@ -26,10 +27,10 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
         return;
     }
     let head = pair % params.heads;
-    let length = min(lengths[batch], params.len);
+    let length = length_at(batch);
     let first = (group % tiles) * 16u;
     let dim = params.heads * HD4;
-    let rows = batch * params.len;
+    let rows = begin_of(batch);
     let j0 = first + lane;
     let j1 = j0 + 8u;
     var dk0 = Row();
@@ -102,7 +103,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
 }
 
 fn write(j: u32, length: u32, at: u32, dim: u32, dk: ptr<function, Row>, dv: ptr<function, Row>) {
-    if (j < params.len) {
+    if (j < room(length)) {
         let valid = j < length;
         for (var d = 0u; d < HD4; d++) {
             dqkv[at + d] = select(vec4(0.0), (*dk)[d] * params.scale, valid);

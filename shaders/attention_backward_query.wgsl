@@ -5,6 +5,7 @@
 // include: random
 // include: spacetime
 // include: attention
+// include: lengths
 // include: attention_row
 // include: attention_tile
 @group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;        // [batch, len, 3 * dim]
@@ -37,7 +38,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
 
 fn queries(pair: u32, first: u32, thread: u32, length: u32, own: u32) {
     let head = pair % params.heads;
-    let rows = pair / params.heads * params.len;
+    let rows = begin_of(pair / params.heads);
     let dim = params.heads * HD4;
     let i = first + thread;
     let row = pair * params.len + i;
@@ -90,7 +91,7 @@ fn queries(pair: u32, first: u32, thread: u32, length: u32, own: u32) {
             }
         }
     }
-    if (i < params.len) {
+    if (i < room(length)) {
         for (var d = 0u; d < HD4; d++) {
             dqkv[(rows + i) * 3u * dim + head * HD4 + d] = dq[d] * params.scale;
         }

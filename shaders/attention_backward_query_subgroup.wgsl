@@ -5,6 +5,7 @@
 // include: random
 // include: spacetime
 // include: attention
+// include: lengths
 // include: attention_eight
 // include: attention_own_query
 @group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;        // [batch, len, 3 * dim]
@@ -38,9 +39,9 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
 fn tile(pair: u32, first: u32, lane: u32, own: u32) {
     let batch = pair / params.heads;
     let head = pair % params.heads;
-    let length = min(lengths[batch], params.len);
+    let length = length_at(batch);
     let dim = params.heads * HD4;
-    let rows = batch * params.len;
+    let rows = begin_of(batch);
     let i0 = first + lane;
     let i1 = i0 + 8u;
     // Rows of key categories start behind the threads' tables.
@@ -108,8 +109,8 @@ fn tile(pair: u32, first: u32, lane: u32, own: u32) {
             }
         }
     }
-    write(i0, (rows + i0) * 3u * dim + head * HD4, &dq0);
-    write(i1, (rows + i1) * 3u * dim + head * HD4, &dq1);
+    write(i0, length, (rows + i0) * 3u * dim + head * HD4, &dq0);
+    write(i1, length, (rows + i1) * 3u * dim + head * HD4, &dq1);
 }
 
 fn slope(s: Eight, t: Eight, lse: f32, delta: f32, valid: bool) -> Eight {
@@ -118,8 +119,8 @@ fn slope(s: Eight, t: Eight, lse: f32, delta: f32, valid: bool) -> Eight {
     return Eight(select(vec4(0.0), lo, valid), select(vec4(0.0), hi, valid));
 }
 
-fn write(i: u32, at: u32, dq: ptr<function, Row>) {
-    if (i < params.len) {
+fn write(i: u32, length: u32, at: u32, dq: ptr<function, Row>) {
+    if (i < room(length)) {
         for (var d = 0u; d < HD4; d++) {
             dqkv[at + d] = (*dq)[d] * params.scale;
         }

@@ -12,6 +12,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> bins: array<f32>;              // see shared/attention_bins.wgsl
 @group(0) @binding(4) var<storage, read_write> sums: array<f32>;        // [parts, heads, n]
 
+// include: lengths
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
@@ -46,8 +47,8 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
     let behind = params.batch * params.heads * params.slots * tables;
     for (var b = part; b < params.batch; b += params.parts) {
         let row = (b * params.heads + head) * params.len;
-        for (var i = 0u; i < min(lengths[params.first + b], params.len); i++) {
-            let query = min(context[((params.first + b) * params.len + i) * 12u + 8u], params.categories - 1u);
+        for (var i = 0u; i < length_at(params.first + b); i++) {
+            let query = min(context[(begin_of(params.first + b) + i) * 12u + 8u], params.categories - 1u);
             sums[key + query * params.categories] += bins[behind + (row + i) * params.categories + column - tables];
         }
     }

@@ -2,7 +2,7 @@
 //   direct_j = sum_{t >= j} p_tj dy_t,   p_tj = exp(s_j - lse_t);   ds_j = sum_d x_jd direct_jd - sum_{t >= j} p_tj dy_td y_td
 // One thread per (batch, dim) walks backwards. lse never falls along the sequence, so exp(lse_j - lse_{j+1}) is at most
 // one and nothing overflows. Bound by memory.
-struct Params { batch: u32, len: u32, dim: u32 }
+struct Params { batch: u32, len: u32, dim: u32, events: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;              // [batch, len, dim]
 @group(0) @binding(2) var<storage, read> lengths: array<u32>;        // [batch]
@@ -12,6 +12,7 @@ struct Params { batch: u32, len: u32, dim: u32 }
 @group(0) @binding(6) var<storage, read_write> direct: array<f32>;   // [batch, len, dim]
 @group(0) @binding(7) var<storage, read_write> slopes: array<f32>;   // [batch, len, dim]: terms of ds
 
+// include: lengths
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
@@ -20,13 +21,14 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
         return;
     }
     let batch = at / params.dim;
-    let half = params.batch * params.len;
-    let length = min(lengths[batch], params.len);
+    let half = params.events;
+    let length = length_at(batch);
+    let begin = begin_of(batch);
     var later = 0.0;    // lse of the position after
     var sum = 0.0;      // of exp(lse_j - lse_t) dy_t over t >= j
     var dots = 0.0;     // the same of dy_t y_t
-    for (var left = params.len; left > 0u; left--) {
-        let row = batch * params.len + left - 1u;
+    for (var left = room(length); left > 0u; left--) {
+        let row = begin + left - 1u;
         let here = row * params.dim + at % params.dim;
         var g = 0.0;
         var slope = 0.0;

@@ -6,6 +6,7 @@
 // include: random
 // include: spacetime
 // include: attention
+// include: lengths
 // include: attention_eight
 // include: attention_own_query
 @group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;       // [batch, len, 3 * dim]
@@ -26,10 +27,10 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
         return;
     }
     let head = pair % params.heads;
-    let length = min(lengths[batch], params.len);
+    let length = length_at(batch);
     let first = (group % tiles) * 16u;
     let dim = params.heads * HD4;
-    let rows = batch * params.len;
+    let rows = begin_of(batch);
     let i0 = first + lane;
     let i1 = i0 + 8u;
     var acc0 = Row();
@@ -97,7 +98,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
 }
 
 fn finish(i: u32, length: u32, at: u32, stat: u32, acc: ptr<function, Row>, most: f32, sum: f32) {
-    if (i >= params.len) {
+    if (i >= room(length)) {
         return;
     }
     let valid = i < length;

@@ -3,6 +3,7 @@
 // include: spacetime
 // include: random
 // include: attention
+// include: lengths
 @group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;            // [batch, len, ROWS * dim]
 @group(0) @binding(2) var<storage, read> lengths: array<u32>;              // [batch]
 @group(0) @binding(3) var<storage, read> context: array<vec4<u32>>;        // [batch, len, 12]
@@ -22,8 +23,8 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
     }
     let batch = pair / params.heads;
     let head = pair % params.heads;
-    let length = min(lengths[batch], params.len);
-    let rows = batch * params.len;
+    let length = length_at(batch);
+    let rows = begin_of(batch);
     let last = max(length, 1u) - 1u;
     let to = pair * params.len;
     var most = MASKED;

@@ -1,8 +1,11 @@
 // Rows of a table by id: y[i] = factor table[ids[i]], and zeros for the padding id. On the way, with PLUS they are added to
 // what other tables gave, and with DROPOUT some of the sum is dropped: y = keep (plus + factor table[ids]).
 // LANES threads per row of y; bound by memory. A table beyond one binding comes in pieces, one dispatch each: a piece
-// writes the positions whose ids it holds, and the first one also the padding.
-struct Params { n: u32, dim: u32, first: u32, rows: u32, padding: u32, factor: f32, seed: u32, p: f32 } // dim: of Elements
+// writes the positions whose ids it holds, and the first one also the padding. A y beyond one binding comes in pieces, too.
+struct Params {
+    n: u32, dim: u32, first: u32, rows: u32, padding: u32, factor: f32, seed: u32, p: f32, // dim: of Elements
+    before: u32, // Elements of y before this piece
+}
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> table: array<Element>;      // [rows, dim], rows `first..` of the whole
 @group(0) @binding(2) var<storage, read> ids: array<u32>;            // [n]
@@ -46,7 +49,7 @@ fn finish(at: u32, value: Element) {
         v += plus[at];
     }
     if (DROPOUT == 1u) {
-        v *= dropout_element(params.seed, WIDTH * at, params.p);
+        v *= dropout_element(params.seed, WIDTH * (params.before + at), params.p);
     }
     y[at] = v;
 }

@@ -17,6 +17,7 @@ struct Params { batch: u32, len: u32, dim: u32, start: u32, end: u32, ragged: u3
 @group(0) @binding(8) var<storage, read_write> saved: array<f32>;    // states [batch, slots, dim], then hn
 
 // include: gru
+// include: lengths
 const WIDTH: u32 = 64u;
 const CHUNK: u32 = 256u;
 var<workgroup> state: array<vec4<f32>, CHUNK>; // of the 4 rows, before this step
@@ -28,13 +29,24 @@ fn length_of(row: u32) -> u32 {
     if (params.ragged == 0u) {
         return params.len;
     }
-    return min(lengths[row], params.len);
+    return length_at(row);
+}
+
+// The place of step t of a row; of its last step from there on.
+fn event(row: u32, t: u32) -> u32 {
+    if (PACKED == 1u) {
+        return begin_of(row) + min(t, max(length_at(row), 1u) - 1u);
+    }
+    return begin_of(row) + t;
 }
 
 // Where the state before step t is: every step has its slot for the backward pass, or two take turns.
 fn state_at(row: u32, t: u32) -> u32 {
     let real = min(row, params.batch - 1u);
-    return (real * params.slots + select(t & 1u, t, params.slots == params.len)) * params.dim;
+    if (params.slots == params.len) {
+        return event(real, t) * params.dim;
+    }
+    return (real * params.slots + (t & 1u)) * params.dim;
 }
 
 fn state4(first: u32, t: u32, column: u32) -> vec4<f32> {
@@ -49,7 +61,7 @@ fn finish(first: u32, t: u32, column: u32, r_in: vec4<f32>, z_in: vec4<f32>, hn:
     var x_n = vec4(0.0);
     for (var i = 0u; i < 4u; i++) {
         if (t < length_of(first + i)) {
-            let at = ((first + i) * params.len + t) * 3u * dim + column;
+            let at = event(first + i, t) * 3u * dim + column;
             x_r[i] = gates[at];
             x_z[i] = gates[at + dim];
             x_n[i] = gates[at + 2u * dim];
@@ -60,8 +72,12 @@ fn finish(first: u32, t: u32, column: u32, r_in: vec4<f32>, z_in: vec4<f32>, hn:
     let n = tanh4(x_n + b_ih[2u * dim + column] + r * hn);
     let h = n + z * (state4(first, t, column) - n);
     for (var i = 0u; i < min(4u, params.batch - first); i++) {
-        let position = (first + i) * params.len + t;
-        let alive = t < length_of(first + i);
+        let length = length_of(first + i);
+        let alive = t < length;
+        if (t >= room(length)) {
+            continue;
+        }
+        let position = event(first + i, t);
         if (alive && params.hn_at != 0u) {
             let at = position * 3u * dim + column;
             gates[at] = r[i];
@@ -71,7 +87,7 @@ fn finish(first: u32, t: u32, column: u32, r_in: vec4<f32>, z_in: vec4<f32>, hn:
         }
         let value = select(0.0, h[i], alive);
         y[position * dim + column] = value;
-        if (t + 1u < params.len) {
+        if (t + 1u < room(length)) {
             saved[state_at(first + i, t + 1u) + column] = value;
         }
     }
@@ -88,7 +104,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var longest = 0u;
     for (var i = 0u; i < 4u; i++) {
         longest = max(longest, length_of(first + i));
-        if (params.start == 0u && first + i < params.batch) {
+        if (params.start == 0u && first + i < params.batch && room(length_of(first + i)) > 0u) {
             for (var column = thread; column < dim; column += WIDTH) {
                 var h = 0.0;
                 if (params.from_h0 != 0u) {
@@ -98,7 +114,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
             }
         }
     }
-    for (var t = params.start; t < params.end; t++) {
+    for (var t = params.start; t < min(params.end, room(longest)); t++) {
         storageBarrier(); // the states before this step are complete
         for (var block = 0u; block < dim; block += WIDTH) {
             let column = block + thread;

@@ -20,6 +20,7 @@ const WIDTH: u32 = 64u;
 const CHUNK: u32 = 256u;
 var<workgroup> chunk: array<vec4<f32>, CHUNK>; // of the 4 rows' gate gradients
 
+// include: lengths
 fn length_of(row: u32) -> u32 {
     if (row >= params.batch) {
         return 0u;
@@ -27,19 +28,31 @@ fn length_of(row: u32) -> u32 {
     if (params.ragged == 0u) {
         return params.len;
     }
-    return min(lengths[row], params.len);
+    return length_at(row);
+}
+
+// The place of step t of a row; of its last step from there on.
+fn event(row: u32, t: u32) -> u32 {
+    if (PACKED == 1u) {
+        return begin_of(row) + min(t, max(length_at(row), 1u) - 1u);
+    }
+    return begin_of(row) + t;
 }
 
 // Gate gradients of one row at step t; the part of the state's gradient that passes by the gates goes to dh.
 fn through_gates(row: u32, t: u32, column: u32) {
     let dim = params.dim;
-    let position = row * params.len + t;
+    let length = length_of(row);
+    if (t >= room(length)) {
+        return;
+    }
+    let position = event(row, t);
     let at = position * 3u * dim + column;
     var dr = 0.0;
     var dz = 0.0;
     var dn = 0.0;
     var dn_h = 0.0;
-    if (t < length_of(row)) {
+    if (t < length) {
         let r = gates[at];
         let z = gates[at + dim];
         let n = gates[at + 2u * dim];
@@ -60,7 +73,7 @@ fn through_gates(row: u32, t: u32, column: u32) {
 }
 
 fn gates_of(row: u32, t: u32) -> u32 {
-    return (min(row, params.batch - 1u) * params.len + t) * 3u * params.dim;
+    return event(min(row, params.batch - 1u), t) * 3u * params.dim;
 }
 
 @compute @workgroup_size(WIDTH)
@@ -76,7 +89,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     for (var i = 0u; i < rows; i++) {
         longest = max(longest, length_of(first + i));
     }
-    for (var t = params.end; t > params.start; ) {
+    for (var t = min(params.end, room(longest)); t > params.start; ) {
         t--;
         for (var i = 0u; i < rows; i++) {
             for (var column = thread; column < dim; column += WIDTH) {
@@ -106,7 +119,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
             }
             if (column < dim) {
                 for (var i = 0u; i < rows; i++) {
-                    dh[(first + i) * dim + column] += sum[i];
+                    // What a row that has ended reads in place of its own gradients is none of its.
+                    if (t < length_of(first + i)) {
+                        dh[(first + i) * dim + column] += sum[i];
+                    }
                 }
             }
         }

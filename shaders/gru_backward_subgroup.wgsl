@@ -15,6 +15,7 @@ struct Params { batch: u32, len: u32, dim: u32, start: u32, end: u32, ragged: u3
 
 const ROWS: u32 = 16u;
 
+// include: lengths
 fn length_of(row: u32) -> u32 {
     if (row >= params.batch) {
         return 0u;
@@ -22,7 +23,7 @@ fn length_of(row: u32) -> u32 {
     if (params.ragged == 0u) {
         return params.len;
     }
-    return min(lengths[row], params.len);
+    return length_at(row);
 }
 
 fn mac(acc: vec4<f32>, w: mat4x4<f32>, h: vec4<f32>) -> vec4<f32> {
@@ -39,16 +40,28 @@ fn weights(j: u32, column: u32) -> mat4x4<f32> {
     return mat4x4(w_hh[at], w_hh[at + quarter], w_hh[at + 2u * quarter], w_hh[at + 3u * quarter]);
 }
 
+// The place of step t of a row; of its last step from there on.
+fn event(row: u32, t: u32) -> u32 {
+    if (PACKED == 1u) {
+        return begin_of(row) + min(t, max(length_at(row), 1u) - 1u);
+    }
+    return begin_of(row) + t;
+}
+
 // Gate gradients of one row at step t; the part of the state's gradient that passes by the gates goes to dh.
 fn through_gates(row: u32, t: u32, column: u32) {
     let quarter = params.dim / 4u;
-    let position = row * params.len + t;
+    let length = length_of(row);
+    if (t >= room(length)) {
+        return;
+    }
+    let position = event(row, t);
     let at = position * 3u * quarter + column;
     var dr = vec4(0.0);
     var dz = vec4(0.0);
     var dn = vec4(0.0);
     var dn_h = vec4(0.0);
-    if (t < length_of(row)) {
+    if (t < length) {
         let r = gates[at];
         let z = gates[at + quarter];
         let n = gates[at + 2u * quarter];
@@ -68,18 +81,19 @@ fn through_gates(row: u32, t: u32, column: u32) {
     dgates_h[at + 2u * quarter] = dn_h;
 }
 
-fn add(row: u32, column: u32, v: vec4<f32>) {
-    if (row < params.batch) {
+// What a row that has ended reads in place of its own gradients is none of its.
+fn add(row: u32, t: u32, column: u32, v: vec4<f32>) {
+    if (t < length_of(row)) {
         dh[row * (params.dim / 4u) + column] += v;
     }
 }
 
-fn add4(row: u32, column: u32, m: mat4x4<f32>) {
+fn add4(row: u32, t: u32, column: u32, m: mat4x4<f32>) {
     if (column < params.dim / 4u) {
-        add(row, column, m[0]);
-        add(row + 1u, column, m[1]);
-        add(row + 2u, column, m[2]);
-        add(row + 3u, column, m[3]);
+        add(row, t, column, m[0]);
+        add(row + 1u, t, column, m[1]);
+        add(row + 2u, t, column, m[2]);
+        add(row + 3u, t, column, m[3]);
     }
 }
 
@@ -95,7 +109,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let rows = min(ROWS, params.batch - first);
     let row = min(first + lane, params.batch - 1u);
     let row8 = min(first + lane + 8u, params.batch - 1u);
-    for (var t = params.end; t > params.start; ) {
+    for (var t = min(params.end, room(longest)); t > params.start; ) {
         t--;
         for (var i = 0u; i < rows; i++) {
             for (var column = lane; column < quarter; column += 8u) {
@@ -106,8 +120,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
             continue;
         }
         storageBarrier(); // this step's gate gradients are complete
-        let at = (row * params.len + t) * 3u * quarter;
-        let at8 = (row8 * params.len + t) * 3u * quarter;
+        let at = event(row, t) * 3u * quarter;
+        let at8 = event(row8, t) * 3u * quarter;
         for (var block = 0u; block < quarter; block += 16u) {
             let left = min(block + lane, quarter - 1u);
             let right = min(block + lane + 8u, quarter - 1u);
@@ -125,10 +139,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
                 w = weights(j, right);
                 r0 = mac4(r0, w, a); r1 = mac4(r1, w, b); r2 = mac4(r2, w, c); r3 = mac4(r3, w, d);
             }
-            add4(first, block + lane, l0); add4(first + 4u, block + lane, l1);
-            add4(first + 8u, block + lane, l2); add4(first + 12u, block + lane, l3);
-            add4(first, block + lane + 8u, r0); add4(first + 4u, block + lane + 8u, r1);
-            add4(first + 8u, block + lane + 8u, r2); add4(first + 12u, block + lane + 8u, r3);
+            add4(first, t, block + lane, l0); add4(first + 4u, t, block + lane, l1);
+            add4(first + 8u, t, block + lane, l2); add4(first + 12u, t, block + lane, l3);
+            add4(first, t, block + lane + 8u, r0); add4(first + 4u, t, block + lane + 8u, r1);
+            add4(first + 8u, t, block + lane + 8u, r2); add4(first + 12u, t, block + lane + 8u, r3);
         }
     }
 }

@@ -15,6 +15,7 @@ struct Params { batch: u32, len: u32, dim: u32, start: u32, end: u32, ragged: u3
 @group(0) @binding(8) var<storage, read_write> saved: array<vec4<f32>>;    // states [batch, slots, dim / 4], then hn
 
 // include: gru
+// include: lengths
 const ROWS: u32 = 16u;
 
 fn length_of(row: u32) -> u32 {
@@ -24,12 +25,23 @@ fn length_of(row: u32) -> u32 {
     if (params.ragged == 0u) {
         return params.len;
     }
-    return min(lengths[row], params.len);
+    return length_at(row);
+}
+
+// The place of step t of a row; of its last step from there on.
+fn event(row: u32, t: u32) -> u32 {
+    if (PACKED == 1u) {
+        return begin_of(row) + min(t, max(length_at(row), 1u) - 1u);
+    }
+    return begin_of(row) + t;
 }
 
 // Where the state before step t is: every step has its slot for the backward pass, or two take turns.
 fn state_at(row: u32, t: u32) -> u32 {
-    return (row * params.slots + select(t & 1u, t, params.slots == params.len)) * (params.dim / 4u);
+    if (params.slots == params.len) {
+        return event(row, t) * (params.dim / 4u);
+    }
+    return (row * params.slots + (t & 1u)) * (params.dim / 4u);
 }
 
 fn mac(acc: vec4<f32>, w: mat4x4<f32>, h: vec4<f32>) -> vec4<f32> {
@@ -50,11 +62,15 @@ fn finish(row: u32, t: u32, column: u32, r_in: vec4<f32>, z_in: vec4<f32>, hn: v
     if (row >= params.batch) {
         return;
     }
+    let length = length_of(row);
+    if (t >= room(length)) {
+        return;
+    }
     let quarter = params.dim / 4u;
-    let position = row * params.len + t;
+    let position = event(row, t);
     let at = position * 3u * quarter + column;
     var h = vec4(0.0);
-    if (t < length_of(row)) {
+    if (t < length) {
         let r = sigmoid4(gates[at] + r_in);
         let z = sigmoid4(gates[at + quarter] + z_in);
         let n = tanh4(gates[at + 2u * quarter] + b_n + r * hn);
@@ -67,7 +83,7 @@ fn finish(row: u32, t: u32, column: u32, r_in: vec4<f32>, z_in: vec4<f32>, hn: v
         }
     }
     y[position * quarter + column] = h;
-    if (t + 1u < params.len) {
+    if (t + 1u < room(length)) {
         saved[state_at(row, t + 1u) + column] = h;
     }
 }
@@ -87,7 +103,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var longest = 0u;
     for (var i = 0u; i < ROWS; i++) {
         longest = max(longest, length_of(first + i));
-        if (params.start == 0u && first + i < params.batch) {
+        if (params.start == 0u && first + i < params.batch && room(length_of(first + i)) > 0u) {
             for (var column = lane; column < quarter; column += 8u) {
                 var h = vec4(0.0);
                 if (params.from_h0 != 0u) {
@@ -99,8 +115,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
     let row = min(first + lane, params.batch - 1u);
     let row8 = min(first + lane + 8u, params.batch - 1u);
-    for (var t = params.start; t < params.end; t++) {
+    for (var t = params.start; t < min(params.end, room(longest)); t++) {
         storageBarrier(); // the states before this step are complete
+        let low_at = state_at(row, t);
+        let high_at = state_at(row8, t);
         for (var block = 0u; block < quarter; block += 8u) {
             let column = min(block + lane, quarter - 1u);
             let b_r = b_ih[column] + b_hh[column];
@@ -114,8 +132,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
             var n1 = n0; var n2 = n0; var n3 = n0;
             let steps = select(quarter, 0u, t >= longest); // nobody is left: only zeros to write
             for (var k = 0u; k < steps; k++) {
-                let low = saved[state_at(row, t) + k];
-                let high = saved[state_at(row8, t) + k];
+                let low = saved[low_at + k];
+                let high = saved[high_at + k];
                 let a = mat4x4(subgroupBroadcast(low, 0u), subgroupBroadcast(low, 1u), subgroupBroadcast(low, 2u), subgroupBroadcast(low, 3u));
                 let b = mat4x4(subgroupBroadcast(low, 4u), subgroupBroadcast(low, 5u), subgroupBroadcast(low, 6u), subgroupBroadcast(low, 7u));
                 let c = mat4x4(subgroupBroadcast(high, 0u), subgroupBroadcast(high, 1u), subgroupBroadcast(high, 2u), subgroupBroadcast(high, 3u));

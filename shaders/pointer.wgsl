@@ -6,6 +6,7 @@
 // include: random
 // include: spacetime
 // include: attention
+// include: lengths
 // include: attention_row
 // include: pointer
 // include: pointer_tile
@@ -31,7 +32,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
     }
     let first = (group % tiles) * 64u;
     let i = first + thread;
-    let rows = batch * params.len;
+    let rows = begin_of(batch);
     let length = length_of(batch, thread);
     let end = min(length, first + 64u);
     var most = MASKED;
@@ -71,7 +72,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
             }
         }
     }
-    if (i < params.len) {
+    if (i < room(length)) {
         let valid = i < length && wanted != IGNORE;
         let mass = select(0.0, hit / max(sum, 1e-30), valid);
         y[rows + i] = mass;

@@ -5,6 +5,7 @@
 // include: random
 // include: spacetime
 // include: attention
+// include: lengths
 // include: attention_row
 // include: pointer
 // include: pointer_tile
@@ -30,7 +31,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
     }
     let first = (group % tiles) * 64u;
     let j = first + thread;
-    let rows = batch * params.len;
+    let rows = begin_of(batch);
     let length = length_of(batch, thread);
     var dk = Row();
     if (first < length) {
@@ -65,7 +66,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
             }
         }
     }
-    if (j < params.len) {
+    if (j < room(length)) {
         for (var d = 0u; d < HD4; d++) {
             dqk[(rows + j) * 2u * HD4 + HD4 + d] = dk[d] * params.scale;
         }

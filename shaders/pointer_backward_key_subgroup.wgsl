@@ -5,6 +5,7 @@
 // include: random
 // include: spacetime
 // include: attention
+// include: lengths
 // include: attention_eight
 // include: attention_own_key
 // include: pointer
@@ -26,9 +27,9 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
     if (batch >= params.batch) {
         return;
     }
-    let length = min(lengths[batch], params.len);
+    let length = length_at(batch);
     let first = (group % tiles) * 16u;
-    let rows = batch * params.len;
+    let rows = begin_of(batch);
     let j0 = first + lane;
     let j1 = j0 + 8u;
     var dk0 = Row();
@@ -79,7 +80,7 @@ fn less(a: Eight, b: Eight) -> Eight {
 }
 
 fn write(j: u32, rows: u32, length: u32, dk: ptr<function, Row>) {
-    if (j < params.len) {
+    if (j < room(length)) {
         for (var d = 0u; d < HD4; d++) {
             dqk[(rows + j) * 2u * HD4 + HD4 + d] = select(vec4(0.0), (*dk)[d] * params.scale, j < length);
         }

@@ -5,6 +5,7 @@
 // include: random
 // include: spacetime
 // include: attention
+// include: lengths
 // include: attention_row
 // include: pointer
 // include: pointer_tile
@@ -33,14 +34,15 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
     }
     let length = length_of(batch, thread);
     for (var first = (group % params.groups) * 64u; first < params.len; first += params.groups * 64u) {
-        queries(batch * params.len, first, thread, length, own);
+        queries(batch, first, thread, length, own);
     }
 }
 
-fn queries(rows: u32, first: u32, thread: u32, length: u32, own: u32) {
+fn queries(batch: u32, first: u32, thread: u32, length: u32, own: u32) {
+    let rows = begin_of(batch);
     let i = first + thread;
     let behind = params.batches * params.groups * 64u * table_bins();
-    let kinds = behind + (rows - params.first_batch * params.len + i) * params.categories;
+    let kinds = behind + ((batch - params.first_batch) * params.len + i) * params.categories;
     if (TABLE == 1u && (PARTS & CATEGORY) != 0u && i < params.len) {
         clear(kinds, params.categories);
     }
@@ -81,7 +83,7 @@ fn queries(rows: u32, first: u32, thread: u32, length: u32, own: u32) {
             }
         }
     }
-    if (i < params.len) {
+    if (i < room(length)) {
         for (var d = 0u; d < HD4; d++) {
             dqk[(rows + i) * 2u * HD4 + d] = dq[d] * params.scale;
         }

@@ -5,6 +5,7 @@
 // include: random
 // include: spacetime
 // include: attention
+// include: lengths
 // include: attention_eight
 // include: attention_own_query
 // include: pointer
@@ -37,13 +38,13 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
 }
 
 fn tile(batch: u32, first: u32, lane: u32, own: u32) {
-    let length = min(lengths[batch], params.len);
-    let rows = batch * params.len;
+    let length = length_at(batch);
+    let rows = begin_of(batch);
     let i0 = first + lane;
     let i1 = i0 + 8u;
     // Rows of key categories start behind the threads' tables.
     let behind = params.batches * params.groups * 8u * table_bins();
-    let kinds0 = behind + (rows - params.first_batch * params.len + i0) * params.categories;
+    let kinds0 = behind + ((batch - params.first_batch) * params.len + i0) * params.categories;
     let kinds1 = kinds0 + 8u * params.categories;
     var dq0 = Row();
     var dq1 = Row();
@@ -89,8 +90,8 @@ fn tile(batch: u32, first: u32, lane: u32, own: u32) {
             }
         }
     }
-    write(i0, rows, &dq0);
-    write(i1, rows, &dq1);
+    write(i0, rows, length, &dq0);
+    write(i1, rows, length, &dq1);
 }
 
 fn slope(s: Eight, ids: EightIds, row: vec4<u32>, up: f32, valid: bool) -> Eight {
@@ -100,8 +101,8 @@ fn slope(s: Eight, ids: EightIds, row: vec4<u32>, up: f32, valid: bool) -> Eight
     return Eight(select(vec4(0.0), lo, valid), select(vec4(0.0), hi, valid));
 }
 
-fn write(i: u32, rows: u32, dq: ptr<function, Row>) {
-    if (i < params.len) {
+fn write(i: u32, rows: u32, length: u32, dq: ptr<function, Row>) {
+    if (i < room(length)) {
         for (var d = 0u; d < HD4; d++) {
             dqk[(rows + i) * 2u * HD4 + d] = (*dq)[d] * params.scale;
         }

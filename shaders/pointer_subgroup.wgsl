@@ -6,6 +6,7 @@
 // include: random
 // include: spacetime
 // include: attention
+// include: lengths
 // include: attention_eight
 // include: attention_own_query
 // include: pointer
@@ -31,9 +32,9 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
     if (batch >= params.batch) {
         return;
     }
-    let length = min(lengths[batch], params.len);
+    let length = length_at(batch);
     let first = (group % tiles) * 16u;
-    let rows = batch * params.len;
+    let rows = begin_of(batch);
     let i0 = first + lane;
     let i1 = i0 + 8u;
     var run0 = Running(MASKED, 0.0, 0.0);
@@ -84,7 +85,7 @@ fn further(run: Running, s: Eight, ids: EightIds, wanted: u32) -> Running {
 }
 
 fn finish(i: u32, rows: u32, length: u32, run: Running) {
-    if (i >= params.len) {
+    if (i >= room(length)) {
         return;
     }
     let at = rows + i;

@@ -171,7 +171,7 @@ fn attention(name: &str, causal: bool, biased: bool) {
         SpaceTime { context: context(&golden, batch, len), table, layout }
     });
     let mut tape = Tape::new(0);
-    let options = Attention { heads, causal, lengths: &lengths, dropout: 0.0, bias: bias.as_ref() };
+    let options = Attention { heads, causal, lengths: (&lengths).into(), dropout: 0.0, bias: bias.as_ref() };
     let y = ops::attention(&mut tape, &qkv, &options);
     golden.agrees("y", &floats(&y).expect("read"));
     let grads = tape.backward_from(&y, upload(gpu(), &golden.get("dy"), y.shape()));

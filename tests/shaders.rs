@@ -40,6 +40,7 @@ const VALUES: &[(&str, &str, &[u32])] = &[
     ("gemm_mixed", "WIDE", &[2, 4]),
     ("gemm_mixed", "FRAGMENT", &[8, 16]),
     ("", "PLUS", &[0, 1]),
+    ("", "PACKED", &[0, 1]),
     ("layer_norm", "DIM", &[0, 1, 32]),
     ("gemm_lanes", "ROWS", &[32, 64]),
     ("attention_weights", "ROWS", &[2, 3]),

@@ -1,5 +1,5 @@
 // What the kernels of attention share: parameters, dropout, and the learned bias of time, place, category and position.
-// A kernel that takes this in binds `context: array<vec4<u32>>` and `table: array<f32>`.
+// A kernel that takes this in binds `lengths: array<u32>`, `context: array<vec4<u32>>` and `table: array<f32>`.
 struct Params {
     batch: u32, len: u32, heads: u32, scale: f32, dropout: f32, seed: u32,
     n: u32, time_knots: u32, place_knots: u32, categories: u32, positions: u32,

@@ -5,7 +5,7 @@ var<workgroup> shared_length: u32;
 // The valid length of a row: through workgroup memory, so that the compiler knows it is the same for all threads.
 fn length_of(batch: u32, thread: u32) -> u32 {
     if (thread == 0u) {
-        shared_length = min(lengths[batch], params.len);
+        shared_length = length_at(batch);
     }
     return workgroupUniformLoad(&shared_length);
 }

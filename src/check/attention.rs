@@ -170,7 +170,7 @@ impl Setting {
     fn with_options<T>(&self, x: &[Tensor], f: impl FnOnce(&ops::Attention) -> T) -> T {
         let Attention { heads, causal, dropout, .. } = self.case;
         let space = self.space(x);
-        f(&ops::Attention { heads, causal, lengths: &self.device_lengths, dropout, bias: space.as_ref() })
+        f(&ops::Attention { heads, causal, lengths: (&self.device_lengths).into(), dropout, bias: space.as_ref() })
     }
 
     pub fn space(&self, x: &[Tensor]) -> Option<SpaceTime> {
@@ -211,7 +211,7 @@ impl Setting {
                     (0..heads).for_each(|h| values[2 * dim + h * head_dim + row % len - start] = 1.0);
                 }
             }
-            let o = ops::Attention { heads, causal, lengths: &self.device_lengths, dropout, bias: None };
+            let o = ops::Attention { heads, causal, lengths: (&self.device_lengths).into(), dropout, bias: None };
             let y = floats(&ops::attention(&mut Tape::new(3), &upload(gpu, &qkv, &[batch, len, 3 * dim]), &o))?;
             for (at, y) in y.iter().enumerate() {
                 let (row, head, j) = (at / dim, at % dim / head_dim, start + at % head_dim);

@@ -40,7 +40,7 @@ pub fn pointer(gpu: &Gpu, case: &Attention) -> Result<Vec<Report>> {
         reference: &reference,
         device: &|tape, x| {
             let space = setting.space(x);
-            let options = Pointer { lengths: &setting.device_lengths, bias: space.as_ref() };
+            let options = Pointer { lengths: (&setting.device_lengths).into(), bias: space.as_ref() };
             ops::pointer(tape, &x[0], &device_items, &device_targets, &options)
         },
         tolerance: 5e-6,
@@ -59,7 +59,11 @@ pub fn pointer_weights(gpu: &Gpu, case: &Attention) -> Result<Vec<Report>> {
         reference: &|x| setting.by_definition::<2, _>(x, reference::pointer_weights),
         device: &|_, x| {
             let space = setting.space(x);
-            ops::pointer_weights(gpu, &x[0], &Pointer { lengths: &setting.device_lengths, bias: space.as_ref() })
+            ops::pointer_weights(
+                gpu,
+                &x[0],
+                &Pointer { lengths: (&setting.device_lengths).into(), bias: space.as_ref() },
+            )
         },
         tolerance: 5e-6,
         gradient_tolerance: 0.0,

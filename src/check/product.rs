@@ -107,7 +107,7 @@ fn definition(activation: Activation) -> fn(f64) -> f64 {
 }
 
 /// The product itself: every kernel that the device can run, every layout, onto nothing or (as the sizes fall, because
-/// kernels take long to compile) onto what is there, on views where the sizes allow them.
+/// kernels take long to compile) onto what is there or a residual, on views where the sizes allow them.
 pub fn gemm(gpu: &Gpu, m: usize, n: usize, k: usize) -> Result<Vec<Report>> {
     let mut reports = Vec::new();
     for layout in [Layout::Nn, Layout::Nt, Layout::Tn] {
@@ -135,16 +135,17 @@ fn one(gpu: &Gpu, how: How, layout: Layout, dims: [usize; 3], accumulate: bool) 
     };
     let y = if accumulate { placed(gpu, &before, [m, n]) } else { Tensor::empty(gpu, &[m, n]) };
     let sums = (layout == Layout::Tn).then(|| Tensor::empty(gpu, &[m]));
-    let epilogue = Epilogue { accumulate, sums: sums.as_ref(), ..Epilogue::default() };
+    let residual = (!accumulate && (m + k).is_multiple_of(2)).then(|| placed(gpu, &before, [m, n]));
+    let epilogue = Epilogue { accumulate, sums: sums.as_ref(), residual: residual.as_ref(), ..Epilogue::default() };
     product_by(gpu, Some(how), layout, [&stored_a, &stored_b, &y], dims, &epilogue);
     let mut expected = reference::matmul(&a, &b, k);
-    if accumulate {
+    if accumulate || residual.is_some() {
         expected = reference::add(&expected, &before);
     }
     let report = |what: &str, error| Report {
         op: "gemm",
         what: what.into(),
-        shape: format!("{m}x{n}x{k} {how:?} {layout:?} accumulate {accumulate}"),
+        shape: format!("{m}x{n}x{k} {how:?} {layout:?} accumulate {accumulate} residual {}", residual.is_some()),
         error,
         // Sums of columns are never mixed.
         tolerance: if how.is_mixed() && what == "y" { ops::mixed::TOLERANCE } else { 2e-6 },

@@ -111,14 +111,17 @@ impl Gpu {
     }
 
     /// Runs what waits for the device in the middle of somebody's work: an error of theirs stays theirs, and then nothing
-    /// is run; one of its own goes no further.
+    /// is run; one of its own goes no further. What it dispatches and the memory that it takes are not counted as theirs.
     pub(super) fn apart<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
         if let Err(error) = self.sync() {
             self.inner.fault.set(error);
             return None;
         }
+        let (counts, peak) = (self.recorder().counts.clone(), self.memory().peak);
         let outcome = work();
         drop(self.sync());
+        self.recorder().counts = counts;
+        self.inner.pool.set_peak(peak);
         Some(outcome)
     }
 

@@ -68,6 +68,7 @@ const SHARED: &[(&str, &str)] = &[
     ("gemm_lanes", include_str!("../../shaders/shared/gemm_lanes.wgsl")),
     ("gemm_end", include_str!("../../shaders/shared/gemm_end.wgsl")),
     ("gemm_store", include_str!("../../shaders/shared/gemm_store.wgsl")),
+    ("lengths", include_str!("../../shaders/shared/lengths.wgsl")),
     ("gru", include_str!("../../shaders/shared/gru.wgsl")),
     ("attention", include_str!("../../shaders/shared/attention.wgsl")),
     ("attention_row", include_str!("../../shaders/shared/attention_row.wgsl")),

@@ -159,7 +159,7 @@ impl Gpu {
 
     /// Starts the high-water mark anew at what is live now.
     pub fn reset_peak(&self) {
-        self.inner.pool.reset_peak();
+        self.inner.pool.set_peak(0);
     }
 
     /// Gives pooled memory that nothing uses back to the driver.
@@ -204,7 +204,8 @@ impl Gpu {
         };
         if bytes > limit {
             let message = format!(
-                "{bytes} bytes in one piece, but {} allows {limit}; use a smaller batch or split the table",
+                "{bytes} bytes in one piece, but {} allows {limit}; use fewer items, or a smaller dim, batch or length (a \
+                 table to score with may be of fewer bits: export --items f16 or int8)",
                 self.inner.info
             );
             return (make(256).0, Some(Error::OutOfMemory(message)));
@@ -286,7 +287,7 @@ impl Gpu {
         let mut recorder = self.recorder();
         recorder.flush(self);
         recorder.wait_all(self);
-        let timings = recorder.take_timings();
+        let timings = recorder.counts.take_timings();
         drop(recorder);
         self.inner.fault.take()?;
         Ok(timings)
@@ -294,13 +295,13 @@ impl Gpu {
 
     /// Dispatches recorded since the device was opened.
     pub fn dispatches(&self) -> u64 {
-        self.recorder().dispatches
+        self.recorder().counts.dispatches
     }
 
     /// Bytes of the buffers that dispatches bound since the device was opened, each buffer once a dispatch: what they
     /// move if each reads or writes all of its buffers once.
     pub fn bound_bytes(&self) -> u64 {
-        self.recorder().bound_bytes
+        self.recorder().counts.bound_bytes
     }
 
     /// Keeps what the driver compiled on disk for the next start, where there is a cache. Also done when the device goes.

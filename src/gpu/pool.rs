@@ -198,9 +198,10 @@ impl Pool {
         self.books.lock().expect("pool lock").memory
     }
 
-    pub fn reset_peak(&self) {
+    /// Sets the high-water mark to `bytes`, or to what is live where that is more.
+    pub fn set_peak(&self, bytes: u64) {
         let mut books = self.books.lock().expect("pool lock");
-        books.memory.peak = books.memory.live;
+        books.memory.peak = books.memory.live.max(bytes);
     }
 
     /// Gives unused buffers back to the driver.

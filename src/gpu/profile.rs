@@ -13,12 +13,30 @@ pub struct Timing {
     pub nanoseconds: f64,
 }
 
+/// What was asked of the device since it was opened; its times since they were last taken.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Counts {
+    pub dispatches: u64,
+    /// Bytes of the buffers of all dispatches, each counted once a dispatch.
+    pub bound_bytes: u64,
+    /// Of each kernel the dispatches timed, and their nanoseconds.
+    pub times: HashMap<&'static str, (u64, f64)>,
+}
+
+impl Counts {
+    pub fn take_timings(&mut self) -> Vec<Timing> {
+        let timing = |(kernel, (dispatches, nanoseconds))| Timing { kernel, dispatches, nanoseconds };
+        let mut list: Vec<_> = self.times.drain().map(timing).collect();
+        list.sort_by(|a, b| b.nanoseconds.total_cmp(&a.nanoseconds).then(a.kernel.cmp(b.kernel)));
+        list
+    }
+}
+
 pub(super) struct Profile {
     pub queries: wgpu::QuerySet,
     resolve: wgpu::Buffer,
     staging: wgpu::Buffer,
     pub names: Vec<&'static str>,
-    sums: HashMap<&'static str, (u64, f64)>,
 }
 
 impl Profile {
@@ -36,7 +54,6 @@ impl Profile {
             resolve: buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC),
             staging: buffer(wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ),
             names: Vec::new(),
-            sums: HashMap::new(),
         }
     }
 
@@ -56,25 +73,18 @@ impl Profile {
     }
 
     /// Adds them up; the caller has waited for the batch. Nothing is there if the device did not answer.
-    pub fn collect(&mut self, nanoseconds_per_tick: f64) {
+    pub fn collect(&mut self, nanoseconds_per_tick: f64, counts: &mut Counts) {
         if self.names.is_empty() {
             return;
         }
         if let Ok(view) = self.staging.slice(..self.names.len() as u64 * 16).get_mapped_range() {
             let ticks: &[u64] = bytemuck::cast_slice(&view);
             for (name, pair) in self.names.iter().zip(ticks.chunks_exact(2)) {
-                let sum = self.sums.entry(name).or_default();
+                let sum = counts.times.entry(name).or_default();
                 sum.0 += 1;
                 sum.1 += pair[1].saturating_sub(pair[0]) as f64 * nanoseconds_per_tick;
             }
         }
         self.staging.unmap();
-    }
-
-    pub fn take(&mut self) -> Vec<Timing> {
-        let timing = |(kernel, (dispatches, nanoseconds))| Timing { kernel, dispatches, nanoseconds };
-        let mut list: Vec<_> = self.sums.drain().map(timing).collect();
-        list.sort_by(|a, b| b.nanoseconds.total_cmp(&a.nanoseconds).then(a.kernel.cmp(b.kernel)));
-        list
     }
 }

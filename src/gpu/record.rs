@@ -2,7 +2,7 @@
 
 use super::bindings::{self, Bindings};
 use super::fault::PATIENCE;
-use super::profile::{Profile, SLOTS, Timing};
+use super::profile::{Counts, Profile, SLOTS};
 use super::{Buffer, Gpu, Options, Variant, kernel, pool};
 use crate::error::{Error, Result};
 use std::collections::{HashMap, VecDeque};
@@ -33,9 +33,7 @@ pub(super) struct Recorder {
     arena: wgpu::Buffer,
     batch: u64,
     in_batch: usize,
-    pub dispatches: u64,
-    /// Bytes of the buffers of all dispatches, each counted once a dispatch.
-    pub bound_bytes: u64,
+    pub counts: Counts,
     /// What this batch writes, to be marked if the device refuses the batch.
     written: Vec<Weak<pool::Raw>>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
@@ -60,8 +58,7 @@ impl Recorder {
             arena,
             batch: 1,
             in_batch: 0,
-            dispatches: 0,
-            bound_bytes: 0,
+            counts: Counts::default(),
             written: Vec::new(),
             in_flight: VecDeque::new(),
             pipelines: HashMap::new(),
@@ -101,8 +98,8 @@ impl Recorder {
         self.params.extend_from_slice(params);
         self.params.resize(offset as usize + SLOT, 0);
         self.in_batch += 1;
-        self.dispatches += 1;
-        self.bound_bytes += distinct_bytes(buffers);
+        self.counts.dispatches += 1;
+        self.counts.bound_bytes += distinct_bytes(buffers);
         let (encoder, pass) = self.open.as_mut().expect("opened above");
         let timestamps = self.profile.as_mut().map(|profile| {
             let at = 2 * profile.names.len() as u32;
@@ -270,7 +267,7 @@ impl Recorder {
         self.wait_all(gpu);
         match error {
             Some(error) => gpu.inner.fault.set(error),
-            None => profile.collect(f64::from(gpu.inner.queue.get_timestamp_period())),
+            None => profile.collect(f64::from(gpu.inner.queue.get_timestamp_period()), &mut self.counts),
         }
         profile.names.clear();
         self.profile = Some(profile);
@@ -296,6 +293,7 @@ impl Recorder {
 
     pub fn set_profiling(&mut self, gpu: &Gpu, on: bool) {
         self.profile = None;
+        self.counts.times.clear();
         if on {
             let (profile, error) = gpu.guarded(|| Profile::new(&gpu.inner.device));
             match error {
@@ -303,10 +301,6 @@ impl Recorder {
                 None => self.profile = Some(profile),
             }
         }
-    }
-
-    pub fn take_timings(&mut self) -> Vec<Timing> {
-        self.profile.as_mut().map(Profile::take).unwrap_or_default()
     }
 
     pub fn save_cache(&self) {

@@ -2,7 +2,7 @@
 
 use super::{Catalogue, Config};
 use crate::gpu::Gpu;
-use crate::ops::{BiasLayout, Ids, Moment, SpaceTime};
+use crate::ops::{BiasLayout, Ids, Moment, Packed, SpaceTime};
 use crate::tensor::Tensor;
 
 /// When and where a recommendation is asked for.
@@ -92,20 +92,23 @@ fn gap(config: &Config, h: &History, t: usize) -> f32 {
     to.saturating_sub(from).max(0) as f32
 }
 
-/// Tensors of one forward pass over `rows` histories, left-aligned and padded to `len`.
+/// Tensors of one forward pass over `rows` histories, one behind the other: nothing is padded.
 #[derive(Debug)]
 pub struct Batch {
     pub rows: usize,
+    /// Events of the longest history.
     pub len: usize,
-    /// `[rows, len]` items, 0 for padding.
+    /// Where each history begins.
+    pub packed: Packed,
+    /// `[events]`
     pub items: Ids,
     /// `[rows]`
     pub users: Ids,
-    /// `u32 [rows]`
-    pub lengths: Tensor,
-    /// `[rows, len]` positions 0, 1, … (each row counts back from `len`, so that the newest event has one place).
+    /// The history of each event.
+    pub(super) row_of: Vec<u32>,
+    /// `[events]` positions, counted back from the newest event of each history, which has 1.
     pub positions: Option<Ids>,
-    /// `[rows, len]` rows of the tables of the event embedding, in their order.
+    /// `[events]` rows of the tables of the event embedding, in their order.
     pub(super) inputs: Vec<Ids>,
     pub context: Option<Tensor>,
 }
@@ -123,32 +126,33 @@ impl Batch {
             "batch: histories of 1 to {} events, got {shortest} to {len}",
             config.len
         );
-        let shape = [rows, len];
-        let padded = |fill: &dyn Fn(&History, usize) -> u32| -> Vec<u32> {
-            let at = |row: &History, t: usize| if t < row.items.len() { fill(row, t) } else { 0 };
-            histories.iter().flat_map(|h| (0..len).map(move |t| at(h, t))).collect()
+        let lengths: Vec<usize> = lengths().collect();
+        let packed = Packed::new(gpu, &lengths);
+        let of_all = |value: &dyn Fn(&History, usize) -> u32| -> Vec<u32> {
+            histories.iter().flat_map(|h| (0..h.items.len()).map(move |t| value(h, t))).collect()
         };
-        let lengths: Vec<u32> = lengths().map(|n| n as u32).collect();
-        let users: Vec<u32> = histories.iter().map(|h| h.user).collect();
-        let ids = |values: Vec<u32>, n: usize| Ids::new(gpu, &values, &shape, n);
+        let ids = |values: Vec<u32>, n: usize| Ids::new(gpu, &values, &[values.len()], n);
         let position = |h: &History, t: usize| (h.items.len() - t) as u32;
+        let row_of = (0u32..).zip(&lengths).flat_map(|(row, n)| std::iter::repeat_n(row, *n)).collect();
         Batch {
             rows,
             len,
-            items: ids(padded(&|h, t| h.items[t]), catalogue.n_items + 1),
-            users: Ids::new(gpu, &users, &[rows], catalogue.n_users + 1),
-            lengths: Tensor::from_slice(gpu, &lengths, &[rows]),
-            positions: config.positions.then(|| ids(padded(&position), config.len + 1)),
-            inputs: inputs(config).iter().map(|i| ids(padded(&|h, t| (i.row)(config, h, t)), i.rows)).collect(),
-            context: config.biased().then(|| context(gpu, config, catalogue, histories, len)),
+            items: ids(of_all(&|h, t| h.items[t]), catalogue.n_items + 1),
+            users: ids(histories.iter().map(|h| h.user).collect(), catalogue.n_users + 1),
+            row_of,
+            positions: config.positions.then(|| ids(of_all(&position), config.len + 1)),
+            inputs: inputs(config).iter().map(|i| ids(of_all(&|h, t| (i.row)(config, h, t)), i.rows)).collect(),
+            context: config.biased().then(|| context(gpu, config, catalogue, histories, &lengths)),
+            packed,
         }
     }
 
-    /// `[rows]` rows of a `[rows * len, dim]` tensor that hold each history's last event.
-    pub fn last_positions(&self, gpu: &Gpu, histories: &[History]) -> Ids {
-        let last = |(row, h): (usize, &History)| (row * self.len + h.items.len() - 1) as u32;
-        let ids: Vec<u32> = histories.iter().enumerate().map(last).collect();
-        Ids::new(gpu, &ids, &[self.rows], self.rows * self.len)
+    /// `[rows]` rows of an `[events, dim]` tensor that hold each history's last event.
+    pub fn last_positions(&self, gpu: &Gpu) -> Ids {
+        let next = |at: usize| self.row_of.get(at + 1);
+        let ids: Vec<u32> =
+            (0..self.row_of.len()).filter(|at| next(*at) != Some(&self.row_of[*at])).map(|at| at as u32).collect();
+        Ids::new(gpu, &ids, &[self.rows], self.row_of.len())
     }
 
     pub(super) fn bias(&self, layout: BiasLayout, table: &Tensor) -> Option<SpaceTime> {
@@ -166,22 +170,20 @@ fn query_time(config: &Config, h: &History, t: usize) -> i64 {
     next.unwrap_or(h.times[t])
 }
 
-fn context(gpu: &Gpu, config: &Config, catalogue: &Catalogue, histories: &[History], len: usize) -> Tensor {
+fn context(gpu: &Gpu, config: &Config, catalogue: &Catalogue, histories: &[History], lengths: &[usize]) -> Tensor {
     let unknown = [f32::NAN; 2];
-    let padding = Moment { time_s: 0, lat_lon: unknown, category: 0 };
-    let (mut queries, mut keys) = (vec![padding; histories.len() * len], vec![padding; histories.len() * len]);
-    for (row, h) in histories.iter().enumerate() {
+    let (mut queries, mut keys) = (Vec::new(), Vec::new());
+    for h in histories {
         for (t, item) in h.items.iter().map(|i| *i as usize).enumerate() {
             let of_item = || catalogue.places.as_ref().map_or(unknown, |p| p[item]);
             let lat_lon = h.places.map(|p| p[t]).filter(|p| p[0].is_finite()).unwrap_or_else(of_item);
             let key = Moment { time_s: h.times[t], lat_lon, category: catalogue.category_of(item) };
             let asked = h.request.place.filter(|_| t + 1 == h.items.len());
-            queries[row * len + t] =
-                Moment { time_s: query_time(config, h, t), lat_lon: asked.unwrap_or(lat_lon), ..key };
-            keys[row * len + t] = key;
+            queries.push(Moment { time_s: query_time(config, h, t), lat_lon: asked.unwrap_or(lat_lon), ..key });
+            keys.push(key);
         }
     }
-    SpaceTime::context(gpu, &queries, &keys, histories.len(), len)
+    SpaceTime::packed_context(gpu, &queries, &keys, lengths)
 }
 
 /// Hours since Monday midnight, UTC.

@@ -187,7 +187,7 @@ impl Model {
         packed.map_or(Items::from(vectors), Items::from)
     }
 
-    /// `[rows, len, dim]`: event embedding. Padding is zero but for what positions add, and is masked later.
+    /// `[events, dim]`: event embedding.
     fn events(&self, tape: &mut Tape, batch: &Batch, vectors: &Tensor) -> Tensor {
         let factor = if self.config.scale_inputs { (self.config.dim as f32).sqrt() } else { 1.0 };
         let tables = std::iter::once((vectors, &batch.items)).chain(self.inputs.iter().zip(&batch.inputs));
@@ -201,7 +201,7 @@ impl Model {
         terms.into_iter().enumerate().fold(None, add).expect("items are always there")
     }
 
-    /// `[rows, len, dim]`: what the sequence says at each position. `None` where no stage looks at it.
+    /// `[events, dim]`: what the sequence says at each event. `None` where no stage looks at it.
     fn sequence(&self, tape: &mut Tape, batch: &Batch, vectors: &Tensor) -> Option<Tensor> {
         if !self.config.sequential() {
             return None;
@@ -220,7 +220,7 @@ impl Model {
             x = norm.forward(tape, &x);
         }
         if let Some((w, out)) = &self.pool {
-            let pooled = ops::attention_pool(tape, &x, w, &batch.lengths);
+            let pooled = ops::attention_pool(tape, &x, w, &batch.packed);
             x = out.forward(tape, &pooled, Activation::None, Some(&x));
         }
         Some(x)
@@ -233,14 +233,14 @@ impl Model {
             let e = ops::embedding(tape, &user.table, &batch.users, None);
             map.forward(tape, &e, Activation::Tanh, None)
         });
-        Some(ops::gru(tape, x, gru, start.as_ref(), Some(&batch.lengths)))
+        Some(ops::gru(tape, x, gru, start.as_ref(), &batch.packed))
     }
 
     fn block_input<'a>(&self, batch: &'a Batch, bias: Option<&'a ops::SpaceTime>) -> BlockInput<'a> {
-        BlockInput { lengths: &batch.lengths, bias, dropout: self.config.dropout }
+        BlockInput { lengths: (&batch.packed).into(), bias, dropout: self.config.dropout }
     }
 
-    /// `[n, dim]`: user states at `n` positions of the flattened `[rows * len]`, which score items by `state · v + b`.
+    /// `[n, dim]`: user states at `n` events of the batch, which score items by `state · v + b`.
     pub fn states(&self, tape: &mut Tape, batch: &Batch, vectors: &Tensor, at: &Ids) -> Tensor {
         let h = self.sequence(tape, batch, vectors);
         let own = h.map(|h| rows_of(tape, &h, at));
@@ -251,7 +251,7 @@ impl Model {
     fn states_from(&self, tape: &mut Tape, batch: &Batch, own: Option<&Tensor>, at: &Ids) -> Tensor {
         let mut state = own.cloned();
         if let Some((user, mf)) = self.user.as_ref().and_then(|u| u.mf.as_ref().map(|mf| (u, mf))) {
-            let of = |position: &u32| batch.users.host()[*position as usize / batch.len];
+            let of = |event: &u32| batch.users.host()[batch.row_of[*event as usize] as usize];
             let users: Vec<u32> = at.host().iter().map(of).collect();
             let ids = Ids::new(&self.gpu, &users, &[users.len()], self.catalogue.n_users + 1);
             let e = ops::embedding(tape, &user.table, &ids, None);
@@ -274,10 +274,10 @@ impl Model {
     }
 }
 
-/// `[n, dim]`: rows `at` of the flattened `x: [rows, len, dim]`.
+/// `[n, dim]`: rows `at` of `x: [events, dim]`; `x` itself where these are all of them.
 fn rows_of(tape: &mut Tape, x: &Tensor, at: &Ids) -> Tensor {
-    let (rows, dim) = x.rows();
-    ops::embedding(tape, &x.reshape(&[rows, dim]), at, None)
+    let all = at.host().len() == x.shape()[0] && at.host().iter().copied().eq(0..x.shape()[0] as u32);
+    if all { x.clone() } else { ops::embedding(tape, x, at, None) }
 }
 
 /// Waves of the places and numeric features, where the configuration uses them and the catalogue has them.

@@ -50,11 +50,11 @@ impl Repeats {
         Repeats { qk, gate, table }
     }
 
-    /// Queries and keys, and the bias, of the sequence `h: [rows, len, dim]`.
+    /// Queries and keys, and the bias, of the sequence `h: [events, dim]`.
     fn qk(&self, tape: &mut Tape, model: &Model, h: &Tensor, batch: &Batch) -> (Tensor, Option<SpaceTime>) {
         let qk = self.qk.forward(tape, h, Activation::None, None);
         let bias = self.table.as_ref().and_then(|table| batch.bias(model.layout, table));
-        (qk.reshape(&[batch.rows, batch.len, 2 * model.config.dim]), bias)
+        (qk, bias)
     }
 
     /// The gate's logit `[n]` from what the sequence says at each position, `own: [n, dim]`.
@@ -63,7 +63,7 @@ impl Repeats {
     }
 
     /// `[n]`: the negative log likelihood of the targets under both, from `nll` under the catalogue alone. `own: [n, dim]`
-    /// are the rows of `h: [rows, len, dim]` that have a target.
+    /// are the rows of `h: [events, dim]` that have a target.
     pub fn loss(
         &self,
         tape: &mut Tape,
@@ -73,7 +73,7 @@ impl Repeats {
         targets: &Targets,
     ) -> Tensor {
         let (qk, bias) = self.qk(tape, model, h, batch);
-        let options = Pointer { lengths: &batch.lengths, bias: bias.as_ref() };
+        let options = Pointer { lengths: (&batch.packed).into(), bias: bias.as_ref() };
         let mass = ops::pointer(tape, &qk, batch.items.tensor(), &targets.next, &options);
         let mass = rows_of(tape, &mass.reshape(&[mass.len(), 1]), &targets.at).reshape(nll.shape());
         let gate = self.gate(tape, own);
@@ -86,7 +86,8 @@ impl Repeats {
         let Some((h, own)) = &forward.sequence else { return Ok(vec![Owns::default(); histories.len()]) };
         let tape = &mut Tape::off();
         let (qk, bias) = self.qk(tape, model, h, batch);
-        let weights = ops::pointer_weights(&model.gpu, &qk, &Pointer { lengths: &batch.lengths, bias: bias.as_ref() });
+        let weights =
+            ops::pointer_weights(&model.gpu, &qk, &Pointer { lengths: (&batch.packed).into(), bias: bias.as_ref() });
         let gate = self.gate(tape, own);
         let (weights, gate) = (weights.to_vec::<f32>()?, gate.to_vec::<f32>()?);
         let lse = log_sum_exp(model, states, vectors)?;
@@ -123,7 +124,7 @@ impl Repeats {
 /// What one forward pass over histories left, for the position after the last event of each.
 pub(super) struct Forward {
     pub batch: Batch,
-    /// `[rows, len, dim]`, and of each row the last event's `[rows, dim]`; none where no stage looks at the sequence.
+    /// `[events, dim]`, and of each history the last event's `[rows, dim]`; none where no stage looks at the sequence.
     pub sequence: Option<(Tensor, Tensor)>,
     /// `[rows, dim]`
     pub states: Tensor,

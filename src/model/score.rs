@@ -11,11 +11,11 @@ use crate::tensor::{Tensor, Words};
 /// What a training batch is to predict.
 #[derive(Debug)]
 pub struct Targets {
-    /// Positions of the flattened `[rows * len]` that have a target.
+    /// Events of the batch that have a target.
     pub at: Ids,
     /// The item that followed at each.
     pub items: Ids,
-    /// `u32 [rows, len]`: the same on the grid of the batch, [`IGNORE`](ops::IGNORE) where nothing is to be predicted.
+    /// `u32 [events]`: the same for all events, [`IGNORE`](ops::IGNORE) where nothing is to be predicted.
     pub next: Tensor,
     /// For the sigmoid output: a random item for each position, to be told apart from the target.
     pub negatives: Ids,
@@ -115,7 +115,7 @@ impl Model {
         let tape = &mut Tape::off();
         let batch = Batch::new(&self.gpu, &self.config, &self.catalogue, histories);
         let vectors = self.vectors(tape);
-        let at = batch.last_positions(&self.gpu, histories);
+        let at = batch.last_positions(&self.gpu);
         let h = self.sequence(tape, &batch, &vectors);
         let own = h.as_ref().map(|h| rows_of(tape, h, &at));
         let states = self.states_from(tape, &batch, own.as_ref(), &at);
@@ -147,11 +147,17 @@ impl Model {
     /// Scores of single pairs `(row of states, item)`.
     pub(super) fn scores_of(&self, states: &Tensor, vectors: &Tensor, pairs: &[(u32, u32)]) -> Result<Vec<f32>> {
         let tape = &mut Tape::off();
-        let ids = |values: Vec<u32>, rows: usize| Ids::new(&self.gpu, &values, &[pairs.len()], rows);
-        let rows = ids(pairs.iter().map(|p| p.0).collect(), states.shape()[0]);
-        let items = ids(pairs.iter().map(|p| p.1).collect(), self.catalogue.n_items + 1);
-        let states = ops::embedding(tape, states, &rows, None);
-        self.pair_scores(tape, &states, vectors, &items).to_vec()
+        let mut scores = Vec::with_capacity(pairs.len());
+        // The rows of both sides of all pairs may exceed a binding.
+        for (first, n) in ops::pieces(&self.gpu, pairs.len(), self.config.dim) {
+            let pairs = &pairs[first..first + n];
+            let ids = |values: Vec<u32>, rows: usize| Ids::new(&self.gpu, &values, &[n], rows);
+            let rows = ids(pairs.iter().map(|p| p.0).collect(), states.shape()[0]);
+            let items = ids(pairs.iter().map(|p| p.1).collect(), self.catalogue.n_items + 1);
+            let states = ops::embedding(tape, states, &rows, None);
+            scores.extend(self.pair_scores(tape, &states, vectors, &items).to_vec::<f32>()?);
+        }
+        Ok(scores)
     }
 
     /// The `k` best items for each history, best first, without those that `exclude` names for it.

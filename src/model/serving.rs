@@ -233,7 +233,7 @@ impl Serving {
         let tape = &mut Tape::off();
         let batch = Batch::new(&self.gpu, &self.config, &self.catalogue, histories);
         let h = self.sequence(tape, &batch, &self.item_table).expect("a GRU looks at the sequence");
-        rows_of(tape, &h, &batch.last_positions(&self.gpu, histories)).to_vec()
+        rows_of(tape, &h, &batch.last_positions(&self.gpu)).to_vec()
     }
 
     /// The states `[rows, dim]` after the newest event of each history: of what came before only the newest is needed.
@@ -251,7 +251,7 @@ impl Serving {
         let newest: Vec<History> = histories.iter().map(|h| h.last(2)).collect();
         let batch = Batch::new(gpu, &model.config, &model.catalogue, &newest);
         let x = model.events(tape, &batch, &model.item_table);
-        let x = rows_of(tape, &x, &batch.last_positions(gpu, &newest));
+        let x = rows_of(tape, &x, &batch.last_positions(gpu));
         let h = Tensor::from_slice(gpu, states, &[histories.len(), model.config.dim]);
         ops::gru_step(gpu, &x, &h, gru).to_vec()
     }

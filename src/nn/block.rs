@@ -1,13 +1,12 @@
 use super::{LayerNorm, Linear, Params};
-use crate::ops::{self, Activation, Attention, SpaceTime};
+use crate::ops::{self, Activation, Attention, Lengths, SpaceTime};
 use crate::tape::Tape;
 use crate::tensor::Tensor;
 
 /// What a block needs to know of the batch besides `x`.
 #[derive(Debug, Clone, Copy)]
 pub struct BlockInput<'a> {
-    /// `u32 [batch]`
-    pub lengths: &'a Tensor,
+    pub lengths: Lengths<'a>,
     pub bias: Option<&'a SpaceTime>,
     pub dropout: f32,
 }
@@ -38,7 +37,7 @@ impl Block {
         Block { heads, norm, qkv, out, ffn }
     }
 
-    /// `x: [batch, len, dim]` to the same shape.
+    /// `x: [batch, len, dim]`, or packed `[events, dim]`, to the same shape.
     pub fn forward(&self, tape: &mut Tape, x: &Tensor, input: BlockInput) -> Tensor {
         let qkv = self.qkv(tape, x);
         let a = ops::attention(tape, &qkv, &self.options(input));

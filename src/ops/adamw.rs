@@ -132,9 +132,20 @@ fn launch(gpu: &Gpu, group: &[Piece], options: &AdamW, clip: Option<&Tensor>) {
         }
         return;
     }
-    let segments: Vec<_> =
-        group.iter().map(|p| (&p.gradient, [&p.parameter, &p.moments].map(|x| x.start()), p.keep)).collect();
-    dispatch(gpu, width, &segments, &[&group[0].parameter, &group[0].moments].map(|x| x.memory()), options, clip);
+    let (parameters, first) = span(group.iter().map(|p| &p.parameter));
+    let (moments, first_moment) = span(group.iter().map(|p| &p.moments));
+    let starts = |p: &Piece| [p.parameter.start() - first, p.moments.start() - first_moment];
+    let segments: Vec<_> = group.iter().map(|p| (&p.gradient, starts(p), p.keep)).collect();
+    dispatch(gpu, width, &segments, &[parameters, moments], options, clip);
+}
+
+/// Of the memory that all of `parts` share, what holds them, and where that begins.
+fn span<'a>(parts: impl Iterator<Item = &'a Tensor> + Clone) -> (Buffer, u64) {
+    const ALIGN: u64 = 256; // bindings begin there
+    let first = parts.clone().map(|x| x.start()).min().unwrap_or(0) / ALIGN * ALIGN;
+    let end = parts.clone().map(|x| x.start() + Buffer::len(x)).max().unwrap_or(first);
+    let memory = parts.map(|x| x.memory()).next().expect("a group has parts");
+    (memory.slice(first, end - first), first)
 }
 
 /// The `Params` of the shader.

@@ -1,4 +1,5 @@
 use super::ELEMENTWISE;
+use super::lengths::{Lengths, Rows};
 use super::spacetime::{BiasLayout, SpaceTime};
 use crate::gpu::{Buffer, Gpu, Kernel};
 use crate::kernel;
@@ -30,15 +31,16 @@ pub struct Attention<'a> {
     pub heads: usize,
     /// Whether query `i` sees only keys `0..=i`.
     pub causal: bool,
-    /// `u32 [batch]`: rows are left-aligned, positions `0..length` are valid.
-    pub lengths: &'a Tensor,
+    /// How the histories lie in the tensors; padded or packed.
+    pub lengths: Lengths<'a>,
     /// Probability with which a weight is dropped; none on a tape that is off.
     pub dropout: f32,
     pub bias: Option<&'a SpaceTime>,
 }
 
 /// `y_i = Σ_j softmax_j(q_i · k_j / √head_dim + bias_ij) v_j` for each head: `qkv: [batch, len, 3 · dim]` holds queries,
-/// keys and values, each of `heads · head_dim = dim`; `y: [batch, len, dim]`. Queries behind the length give zeros.
+/// keys and values, each of `heads · head_dim = dim`; `y: [batch, len, dim]`. Queries behind the length give zeros. Packed
+/// (see [`Lengths`]), these are `[events, 3 · dim]` and `[events, dim]`.
 ///
 /// Vaswani et al. 2017, <https://arxiv.org/abs/1706.03762>. Nothing of size `[len, len]` is stored: the softmax runs
 /// along (Dao et al. 2022, <https://arxiv.org/abs/2205.14135>), and the gradient computes probabilities anew.
@@ -80,10 +82,10 @@ pub fn attention(tape: &mut Tape, qkv: &Tensor, options: &Attention) -> Tensor {
 pub fn attention_weights(gpu: &Gpu, qkv: &Tensor, options: &Attention) -> Tensor {
     let call = Call::new(qkv, options);
     let padded = call.pad_to_fours(qkv, 3 * call.heads);
-    let weights = Tensor::empty(gpu, &[call.batch, call.heads, call.len]);
+    let weights = Tensor::empty(gpu, &[call.rows.batch, call.heads, call.rows.len]);
     let (context, table) = call.bias_or(&padded);
-    let buffers = [&padded, &call.lengths, context, table, &weights];
-    gpu.dispatch(WEIGHTS.with(&call.consts()), call.params(), &buffers.map(|t| &**t), call.batch * call.heads);
+    let buffers = [&padded, call.lengths(), context, table, &weights];
+    gpu.dispatch(WEIGHTS.with(&call.consts()), call.params(), &buffers.map(|t| &**t), call.rows.batch * call.heads);
     weights
 }
 
@@ -97,14 +99,12 @@ pub(super) fn sum_parts(parts: &Tensor) -> Tensor {
 
 /// One call: sizes and options, as the kernels take them.
 pub(super) struct Call {
-    pub batch: usize,
-    pub len: usize,
+    pub rows: Rows,
     pub heads: usize,
     pub head_dim: usize,
     causal: bool,
     dropout: f32,
     seed: u32,
-    pub lengths: Tensor,
     pub bias: Option<SpaceTime>,
 }
 
@@ -112,29 +112,31 @@ impl Call {
     #[track_caller]
     fn new(qkv: &Tensor, options: &Attention) -> Call {
         let Attention { heads, causal, lengths, dropout, bias } = *options;
-        let &[batch, len, width] = qkv.shape() else {
-            panic!("attention: qkv: expected [batch, len, 3 * dim], got {:?}", qkv.shape())
-        };
+        let rows = Rows::of("attention", "qkv", qkv, lengths);
+        let (_, width) = qkv.rows();
         let fits = heads > 0 && width > 0 && width.is_multiple_of(3 * heads);
         assert!(fits, "attention: qkv: a width of {width} is not three times {heads} equal heads");
         let head_dim = width / 3 / heads;
         assert!(head_dim <= 128, "attention: heads of {head_dim}, at most 128 are possible");
         assert!((0.0..1.0).contains(&dropout), "attention: dropout is {dropout}, expected 0 <= dropout < 1");
-        Call { causal, ..Call::of("attention", [batch, len, heads, head_dim], lengths, bias) }
+        Call { causal, ..Call::of("attention", rows, [heads, head_dim], bias) }
     }
 
     /// A causal one without dropout. `op` is who asks.
     #[track_caller]
-    pub fn of(op: &str, sizes: [usize; 4], lengths: &Tensor, bias: Option<&SpaceTime>) -> Call {
-        let [batch, len, heads, head_dim] = sizes;
-        lengths.expect_shape(&format!("{op}: lengths"), &[batch]);
+    pub fn of(op: &str, rows: Rows, [heads, head_dim]: [usize; 2], bias: Option<&SpaceTime>) -> Call {
+        assert!(rows.lengths.is_some(), "{op}: lengths: expected those of the histories, got none");
         if let Some(SpaceTime { context, table, layout }) = bias {
             layout.expect_valid(op);
-            context.expect_shape(&format!("{op}: context"), &[batch, len, SpaceTime::WORDS]);
+            context.expect_shape(&format!("{op}: context"), &rows.shape(&[SpaceTime::WORDS]));
             table.expect_shape(&format!("{op}: table"), &[heads, layout.size()]);
         }
-        let (lengths, bias) = (lengths.clone(), bias.filter(|b| b.layout.size() > 0).cloned());
-        Call { batch, len, heads, head_dim, causal: true, dropout: 0.0, seed: 0, lengths, bias }
+        let bias = bias.filter(|b| b.layout.size() > 0).cloned();
+        Call { rows, heads, head_dim, causal: true, dropout: 0.0, seed: 0, bias }
+    }
+
+    pub fn lengths(&self) -> &Tensor {
+        self.rows.lengths.as_ref().expect("asked for in `of`")
     }
 
     fn layout(&self) -> BiasLayout {
@@ -143,7 +145,7 @@ impl Call {
 
     /// The `Params` of shared/attention.wgsl.
     pub fn params(&self) -> [u32; 18] {
-        self.params_of(0, 0, self.batch)
+        self.params_of(0, 0, self.rows.batch)
     }
 
     /// `groups`: workgroups for each batch and head; `batches` from `first` on are those of a dispatch that fills bins.
@@ -151,8 +153,8 @@ impl Call {
         let l = self.layout();
         let count = |n: usize| n as u32;
         [
-            count(self.batch),
-            count(self.len),
+            count(self.rows.batch),
+            count(self.rows.len),
             count(self.heads),
             (1.0 / (self.head_dim as f32).sqrt()).to_bits(),
             self.dropout.to_bits(),
@@ -178,6 +180,7 @@ impl Call {
             ("CAUSAL", self.causal.into()),
             ("DROPOUT", (self.dropout > 0.0).into()),
             ("PARTS", self.layout().parts()),
+            self.rows.consts(),
         ]
     }
 
@@ -196,18 +199,18 @@ impl Call {
     fn forward(&self, qkv: &Tensor) -> (Tensor, Tensor, Tensor) {
         let gpu = qkv.gpu();
         let qkv = self.pad_to_fours(qkv, 3 * self.heads);
-        let y = Tensor::empty(gpu, &[self.batch, self.len, self.heads * self.head_dim.next_multiple_of(4)]);
-        let stats = Tensor::empty(gpu, &[2, self.batch, self.heads, self.len]);
+        let y = Tensor::empty(gpu, &self.rows.shape(&[self.heads * self.head_dim.next_multiple_of(4)]));
+        let stats = Tensor::empty(gpu, &[2, self.rows.batch, self.heads, self.rows.len]);
         let (context, table) = self.bias_or(&qkv);
-        let buffers = [&qkv, &self.lengths, context, table, &y, &stats].map(|t| &**t);
-        let pairs = self.batch * self.heads;
+        let buffers = [&qkv, self.lengths(), context, table, &y, &stats].map(|t| &**t);
+        let pairs = self.rows.batch * self.heads;
         match gpu.info().eight_lanes() {
             true => {
-                let groups = pairs * self.len.div_ceil(16);
+                let groups = pairs * self.rows.len.div_ceil(16);
                 gpu.dispatch(FORWARD_SUBGROUP.with(&self.consts()), self.params(), &buffers, groups);
             }
             false => {
-                let groups = pairs * self.len.div_ceil(THREADS);
+                let groups = pairs * self.rows.len.div_ceil(THREADS);
                 gpu.dispatch(FORWARD.with(&self.tiled(self.consts())), self.params(), &buffers, groups);
             }
         }
@@ -221,15 +224,17 @@ impl Call {
         wants_qkv: bool,
         wants_table: bool,
     ) -> (Option<Tensor>, Option<Tensor>) {
-        let pairs = self.batch * self.heads;
-        let counts = [self.batch, self.len, self.heads, self.head_dim.next_multiple_of(4)].map(|n| n as u32);
-        gpu.dispatch(&DELTA, counts, &[&self.lengths, y, dy, stats], (pairs * self.len).div_ceil(THREADS));
+        let pairs = self.rows.batch * self.heads;
+        let counts = [self.rows.batch, self.rows.len, self.heads, self.head_dim.next_multiple_of(4)].map(|n| n as u32);
+        let delta = [self.rows.consts()];
+        let buffers: [&Buffer; 4] = [self.lengths(), y, dy, stats];
+        gpu.dispatch(DELTA.with(&delta), counts, &buffers, (pairs * self.rows.len).div_ceil(THREADS));
         let dqkv = Tensor::empty(gpu, qkv.shape());
         let (context, table) = self.bias_or(qkv);
         let subgroups = gpu.info().eight_lanes();
         let (rows, lanes) = if subgroups { (16, 8) } else { (THREADS, THREADS) };
-        let tiles = self.len.div_ceil(rows);
-        let buffers = [qkv, &self.lengths, context, table, stats, dy, &dqkv].map(|t| &**t);
+        let tiles = self.rows.len.div_ceil(rows);
+        let buffers = [qkv, self.lengths(), context, table, stats, dy, &dqkv].map(|t| &**t);
         let consts = if subgroups { self.consts() } else { self.tiled(self.consts()) };
         let (query, key) = if subgroups { (&QUERY_SUBGROUP, &KEY_SUBGROUP) } else { (&QUERY, &KEY) };
         let dtable = self.query_and_table(gpu, query, &consts, &buffers, [tiles, lanes], wants_table);
@@ -253,29 +258,34 @@ impl Call {
         [tiles, lanes]: [usize; 2],
         wants_table: bool,
     ) -> Option<Tensor> {
-        let l = self.layout();
+        let (l, batch, len) = (self.layout(), self.rows.batch, self.rows.len);
         let groups = self.groups(gpu, tiles, wants_table);
         let slots = groups * lanes;
-        let of_batch = self.heads * (slots * (l.bins() - l.categories) + self.len * l.categories);
+        let of_batch = self.heads * (slots * (l.bins() - l.categories) + len * l.categories);
         let fit = |size: usize| (gpu.info().max_binding as usize / (4 * size.max(1))).max(1);
-        let batches = if wants_table { fit(of_batch).min(self.batch) } else { self.batch }.max(1);
+        let batches = if wants_table { fit(of_batch).min(batch) } else { batch }.max(1);
         let parts = batches.min(PARTS).min(fit(self.heads * l.size()));
         let bins = Tensor::empty(gpu, &[if wants_table { batches * of_batch } else { 1 }]);
         let sums = wants_table.then(|| Tensor::empty(gpu, &[parts, self.heads, l.size()]));
         let mut consts = consts.to_vec();
         consts.push(("TABLE", wants_table.into()));
         let buffers: Vec<&Buffer> = buffers.iter().copied().chain([&*bins]).collect();
-        for first in (0..self.batch.max(1)).step_by(batches) {
-            let batches = batches.min(self.batch - first);
+        for first in (0..batch.max(1)).step_by(batches) {
+            let batches = batches.min(batch - first);
             let params = self.params_of(groups, first, batches);
             gpu.dispatch(query.with(&consts), params, &buffers, batches * self.heads * groups);
             if let Some(sums) = &sums {
                 let near = l.time_knots + l.place_knots;
-                let sizes = [batches, self.len, self.heads, slots, parts, l.size(), near, l.categories, l.positions];
+                let sizes = [batches, len, self.heads, slots, parts, l.size(), near, l.categories, l.positions];
                 let [a, b, c, d, e, f, g, h, i] = sizes.map(|n| n as u32);
                 let params = [a, b, c, d, e, f, g, h, i, first as u32];
-                let buffers: [&Buffer; 4] = [&self.lengths, buffers[2], &bins, sums];
-                gpu.dispatch(&TABLE, params, &buffers, (parts * self.heads * l.bins()).div_ceil(THREADS));
+                let buffers: [&Buffer; 4] = [self.lengths(), buffers[2], &bins, sums];
+                gpu.dispatch(
+                    TABLE.with(&[self.rows.consts()]),
+                    params,
+                    &buffers,
+                    (parts * self.heads * l.bins()).div_ceil(THREADS),
+                );
             }
         }
         sums.map(|sums| sum_parts(&sums))
@@ -284,7 +294,7 @@ impl Call {
     /// Workgroups for each batch and head: all have their own `tiles`, but few where each also needs a table.
     fn groups(&self, gpu: &Gpu, tiles: usize, wants_table: bool) -> usize {
         let busy = BUSY[usize::from(!gpu.info().cpu_kernels)];
-        let pairs = self.batch * self.heads;
+        let pairs = self.rows.batch * self.heads;
         if wants_table { busy.div_ceil(pairs.max(1)).clamp(1, tiles.max(1)) } else { tiles }
     }
 
@@ -301,8 +311,8 @@ impl Call {
         if from == to {
             return x.clone();
         }
-        let y = Tensor::empty(x.gpu(), &[self.batch, self.len, heads * to]);
-        let params = [self.batch * self.len * heads, from, to].map(|n| n as u32);
+        let y = Tensor::empty(x.gpu(), &self.rows.shape(&[heads * to]));
+        let params = [self.rows.events * heads, from, to].map(|n| n as u32);
         x.gpu().dispatch(&PAD, params, &[x, &y], y.len().div_ceil(ELEMENTWISE));
         y
     }

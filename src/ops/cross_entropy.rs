@@ -237,7 +237,7 @@ impl Pass {
         let epilogue = Epilogue { sums: more.as_ref().or(dbias), accumulate: start > 0, ..Epilogue::default() };
         product(gpu, Layout::Tn, dlogits, &x, dtable, [items, dim, n], &epilogue);
         if let (Some(more), Some(dbias)) = (&more, dbias) {
-            add_parts(gpu, more, dbias, true);
+            add_parts(gpu, more, dbias, None, true);
         }
     }
 

@@ -1,4 +1,5 @@
 use super::dropout::Mask;
+use super::ids::Plan;
 use super::{Activation, ELEMENTWISE, Ids, lanes, pieces, width};
 use crate::gpu::Kernel;
 use crate::kernel;
@@ -11,7 +12,8 @@ static BACKWARD: Kernel = kernel!("embedding_backward");
 /// Rows of `table: [.., dim]` by id: `[ids.shape.., dim]`. Positions with the id `padding` are zeros and send no gradient.
 ///
 /// The table may be anything with rows: weights, or activations of which some rows are wanted. The gradient covers the
-/// whole table and is summed in a fixed order, without atomics. A table beyond one binding goes in pieces of rows.
+/// whole table and is summed in a fixed order, without atomics. A table or an output beyond one binding goes in pieces of
+/// rows.
 ///
 /// # Panics
 /// When `ids` were made for another number of rows.
@@ -54,14 +56,19 @@ pub(crate) fn embedding_onto(tape: &mut Tape, onto: Option<&Tensor>, rows: Rows,
         ("WIDTH", width as u32),
     ];
     let [seed, p] = mask.map_or([0; 2], Mask::params);
-    for (first, rows) in pieces(table.gpu(), n_rows, dim) {
-        // No row can have the number u32::MAX: the table would not fit any device.
-        let [n, dim, first, rows_here] = [n, dim / width, first, rows].map(|v| v as u32);
-        let params = [n, dim, first, rows_here, padding.unwrap_or(u32::MAX), factor.to_bits(), seed, p];
-        let piece = flat.row_range(first as usize, rows);
-        let buffers = [&piece, ids.tensor(), onto.unwrap_or(&piece), &y].map(|t| &**t);
-        let groups = (n as usize * lanes as usize).div_ceil(256);
-        table.gpu().dispatch(FORWARD.with(&kernel), params, &buffers, groups);
+    let (flat_ids, flat_y) = (ids.tensor().reshape(&[n]), y.reshape(&[n, dim]));
+    for (begin, n) in pieces(table.gpu(), n, dim) {
+        let part = |x: &Tensor| x.row_range(begin, n);
+        let (ids, y, onto) = (part(&flat_ids), part(&flat_y), onto.map(|x| part(&x.reshape(flat_y.shape()))));
+        for (first, rows) in pieces(table.gpu(), n_rows, dim) {
+            // No row can have the number u32::MAX: the table would not fit any device.
+            let [n, dim, first, rows_here, before] = [n, dim / width, first, rows, begin * (dim / width)].map(word);
+            let params = [n, dim, first, rows_here, padding.unwrap_or(u32::MAX), factor.to_bits(), seed, p, before];
+            let piece = flat.row_range(first as usize, rows);
+            let buffers = [&piece, &ids, onto.as_ref().unwrap_or(&piece), &y].map(|t| &**t);
+            let groups = (n as usize * lanes as usize).div_ceil(256);
+            table.gpu().dispatch(FORWARD.with(&kernel), params, &buffers, groups);
+        }
     }
     let (saved, ids, saved_onto) = (table.clone(), ids.clone(), onto.cloned());
     let inputs: Vec<&Tensor> = [table].into_iter().chain(onto).collect();
@@ -80,6 +87,10 @@ pub(crate) fn embedding_onto(tape: &mut Tape, onto: Option<&Tensor>, rows: Rows,
     y
 }
 
+fn word(n: usize) -> u32 {
+    n as u32
+}
+
 /// `plus + factor ·` every row of `dy` added to the row of the table that its id names, in the shape of `table`.
 fn sum_by_row(
     dy: &Tensor,
@@ -89,12 +100,33 @@ fn sum_by_row(
     factor: f32,
     plus: Option<&Tensor>,
 ) -> Tensor {
+    // Of dy only the order is known: what it is the gradient of may have been reshaped.
+    let (plan, n, dim) = (ids.plan(padding), ids.host().len(), table.rows().1);
+    let flat = dy.reshape(&[n, dim]);
+    let mut sum = plus.cloned();
+    for (first, n) in pieces(dy.gpu(), n, dim) {
+        // Each piece adds to what those before have given.
+        sum = Some(sum_of_piece(&flat.row_range(first, n), first, &plan, table, factor, sum.as_ref()));
+    }
+    // Without rows there is nothing to add.
+    sum.unwrap_or_else(|| Tensor::zeros(dy.gpu(), table.shape()))
+}
+
+/// The same of the rows `first_row..` of `dy` that are at hand.
+fn sum_of_piece(
+    dy: &Tensor,
+    first_row: usize,
+    plan: &Plan,
+    table: &Tensor,
+    factor: f32,
+    plus: Option<&Tensor>,
+) -> Tensor {
     let gpu = dy.gpu();
-    let plan = ids.plan(padding);
     let (whole, dim) = table.rows();
     let sum = |partial: &Tensor, order: &Tensor, starts: &Tensor, factor: f32, plus: Option<&Tensor>, y: &Tensor| {
         let width = width(dim);
-        let params = [y.shape()[0] as u32, (dim / width) as u32, factor.to_bits()];
+        let [segments, dim, first, n] = [y.shape()[0], dim / width, first_row, dy.shape()[0]].map(word);
+        let params = [segments, dim, factor.to_bits(), first, n];
         let kernel = [("PLUS", u32::from(plus.is_some())), ("WIDTH", width as u32)];
         let groups = (y.len() / width).div_ceil(ELEMENTWISE);
         let buffers = [dy, partial, order, starts, plus.unwrap_or(dy), y].map(|t| &**t);

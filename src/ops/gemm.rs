@@ -42,9 +42,9 @@ pub(crate) struct Epilogue<'a> {
 }
 
 impl Epilogue<'_> {
-    /// Whether the sum goes out as it is, so that it may come in parts.
-    fn is_plain(&self) -> bool {
-        self.bias.is_none() && self.activation == 0 && self.z.is_none() && self.residual.is_none()
+    /// Whether the sum goes out as it is, or with something added, so that it may come in parts.
+    fn only_adds(&self) -> bool {
+        self.bias.is_none() && self.activation == 0 && self.z.is_none()
     }
 }
 
@@ -117,14 +117,18 @@ pub(crate) fn product_by(
     let [m, n, k] = dims;
     let [a, b, y] = operands;
     // Nothing to sum is a sum of 0, as long as nothing else is to be done.
-    let fits = a.len() == m * k && b.len() == n * k && y.len() == m * n && (k > 0 || epilogue.is_plain());
+    let fits = a.len() == m * k && b.len() == n * k && y.len() == m * n && (k > 0 || epilogue.only_adds());
     assert!(fits, "gemm {layout:?} {m}x{n}x{k}: a {:?}, b {:?}, y {:?}", a.shape(), b.shape(), y.shape());
     if y.is_empty() {
         return;
     }
     if k == 0 {
         let zeros = [(!epilogue.accumulate).then_some(y), epilogue.sums];
-        return zeros.into_iter().flatten().for_each(|y| fill(gpu, y, 0.0));
+        zeros.into_iter().flatten().for_each(|y| fill(gpu, y, 0.0));
+        if let Some(residual) = epilogue.residual {
+            add_parts(gpu, &residual.reshape(&[1, m, n]), y, None, true);
+        }
+        return;
     }
     if let Some(rows) = rows_that_fit(gpu, layout, dims) {
         return in_pieces(gpu, how, layout, operands, dims, epilogue, rows);
@@ -138,9 +142,9 @@ pub(crate) fn product_by(
     let sums = epilogue.sums.map(|_| Tensor::empty(gpu, &[plan.splits, m]));
     let inner = Epilogue { sums: sums.as_ref(), ..Epilogue::default() };
     launch(gpu, layout, [a, b, &parts], dims, &inner, plan);
-    add_parts(gpu, &parts, y, epilogue.accumulate);
+    add_parts(gpu, &parts, y, epilogue.residual, epilogue.accumulate);
     if let (Some(parts), Some(y)) = (&sums, epilogue.sums) {
-        add_parts(gpu, parts, y, false);
+        add_parts(gpu, parts, y, None, false);
     }
 }
 
@@ -180,7 +184,7 @@ fn in_pieces(
             let inner = Epilogue { sums: into, accumulate, ..Epilogue::default() };
             product_by(gpu, how, layout, [&part(a), &part(b), y], [m, n, rows], &inner);
             if let (Some((s, own)), false) = (&sums, first) {
-                add_parts(gpu, &own.reshape(&[1, own.len()]), s, true);
+                add_parts(gpu, &own.reshape(&[1, own.len()]), s, None, true);
             }
             continue;
         }
@@ -191,11 +195,13 @@ fn in_pieces(
     }
 }
 
-/// `y = Σ parts[s]` (`+ y`), in the order of `s`.
-pub(super) fn add_parts(gpu: &Gpu, parts: &Tensor, y: &Tensor, accumulate: bool) {
+/// `y = Σ parts[s]` (`+ residual`, `+ y`), in the order of `s`.
+pub(super) fn add_parts(gpu: &Gpu, parts: &Tensor, y: &Tensor, residual: Option<&Tensor>, accumulate: bool) {
     let (width, n) = (width(y.len()), y.len() / width(y.len()));
-    let consts = [("ACCUMULATE", u32::from(accumulate)), ("WIDTH", width as u32)];
-    gpu.dispatch(SUM.with(&consts), [n as u32, parts.shape()[0] as u32], &[parts, y], n.div_ceil(ELEMENTWISE));
+    let flag = |on: bool| u32::from(on);
+    let consts = [("RESIDUAL", flag(residual.is_some())), ("ACCUMULATE", flag(accumulate)), ("WIDTH", width as u32)];
+    let buffers: [&Buffer; 3] = [parts, residual.unwrap_or(parts), y];
+    gpu.dispatch(SUM.with(&consts), [n as u32, parts.shape()[0] as u32], &buffers, n.div_ceil(ELEMENTWISE));
 }
 
 /// What can compute a product on an adapter, best first. Drivers that run on the CPU: `gemm_row` for few rows and
@@ -329,7 +335,7 @@ fn plan(info: &AdapterInfo, how: How, dims: [usize; 3], epilogue: &Epilogue) -> 
         How::BigMixed => [8 * fragment, 4 * fragment],
         _ => tile,
     };
-    let most = if epilogue.is_plain() && how != How::Row { k.div_ceil(SHORTEST) } else { 1 };
+    let most = if epilogue.only_adds() && how != How::Row { k.div_ceil(SHORTEST) } else { 1 };
     let splits = (fill / tiles(counted)).clamp(1, most);
     let k_per_split = k.div_ceil(splits).next_multiple_of(16);
     let splits = k.div_ceil(k_per_split);

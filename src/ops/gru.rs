@@ -1,5 +1,6 @@
 use super::ELEMENTWISE;
 use super::gemm::{Epilogue, Layout, gemm, product};
+use super::lengths::{Lengths, Rows};
 use crate::gpu::{Gpu, Kernel};
 use crate::kernel;
 use crate::tape::{Grads, Tape};
@@ -48,7 +49,8 @@ impl GruWeights {
 
 /// States `[batch, len, dim]` of a gated recurrent unit after each step of `x: [batch, len, inputs]`, from
 /// `h0: [batch, dim]` or zeros. Rows are aligned left and end at `lengths: [batch]` (`u32`): from there on the output is
-/// 0, and what `x` holds there does not matter as long as it is finite.
+/// 0, and what `x` holds there does not matter as long as it is finite. Packed (see [`Lengths`]), `x` is
+/// `[events, inputs]` and the states are `[events, dim]`.
 ///
 /// ```text
 /// r = σ(W_ir x + b_ir + W_hr h + b_hr)      z = σ(W_iz x + b_iz + W_hz h + b_hz)
@@ -62,26 +64,20 @@ impl GruWeights {
 /// # Panics
 /// When a shape is not the one above.
 #[track_caller]
-pub fn gru(tape: &mut Tape, x: &Tensor, weights: &GruWeights, h0: Option<&Tensor>, lengths: Option<&Tensor>) -> Tensor {
-    assert!(x.shape().len() == 3, "gru: x: expected [batch, len, inputs], got {:?}", x.shape());
-    let [batch, len, inputs] = [x.shape()[0], x.shape()[1], x.shape()[2]];
+pub fn gru<'a>(
+    tape: &mut Tape,
+    x: &Tensor,
+    weights: &GruWeights,
+    h0: Option<&Tensor>,
+    lengths: impl Into<Lengths<'a>>,
+) -> Tensor {
+    let rows = Rows::of("gru", "x", x, lengths.into());
+    let (_, inputs) = x.rows();
     let dim = weights.dim("gru", inputs);
     if let Some(h0) = h0 {
-        h0.expect_shape("gru: h0", &[batch, dim]);
+        h0.expect_shape("gru: h0", &[rows.batch, dim]);
     }
-    if let Some(lengths) = lengths {
-        lengths.expect_shape("gru: lengths", &[batch]);
-    }
-    let sequence = Sequence {
-        batch,
-        len,
-        inputs,
-        dim,
-        x: x.clone(),
-        w: weights.clone(),
-        h0: h0.cloned(),
-        lengths: lengths.cloned(),
-    };
+    let sequence = Sequence { rows, inputs, dim, x: x.clone(), w: weights.clone(), h0: h0.cloned() };
     let learns = {
         let w = &sequence.w;
         let mut inputs = vec![x, &w.w_ih, &w.w_hh, &w.b_ih, &w.b_hh];
@@ -100,24 +96,17 @@ pub fn gru(tape: &mut Tape, x: &Tensor, weights: &GruWeights, h0: Option<&Tensor
 
 /// One call of [`gru`]: what its two directions share.
 struct Sequence {
-    batch: usize,
-    len: usize,
+    rows: Rows,
     inputs: usize,
     dim: usize,
     x: Tensor,
     w: GruWeights,
     h0: Option<Tensor>,
-    lengths: Option<Tensor>,
 }
 
 impl Sequence {
     fn gpu(&self) -> &Gpu {
         self.x.gpu()
-    }
-
-    /// Positions.
-    fn rows(&self) -> usize {
-        self.batch * self.len
     }
 
     fn by_subgroups(&self) -> bool {
@@ -132,33 +121,37 @@ impl Sequence {
 
     /// First and last steps of each dispatch.
     fn spans(&self) -> Vec<[u32; 2]> {
-        let end = |start: usize| (start + STEPS).min(self.len) as u32;
-        (0..self.len).step_by(STEPS).map(|start| [start as u32, end(start)]).collect()
+        let end = |start: usize| (start + STEPS).min(self.rows.len) as u32;
+        (0..self.rows.len).step_by(STEPS).map(|start| [start as u32, end(start)]).collect()
     }
 
     /// The states; r, z, n where `W_ih x` was; the states before each step with `W_hn h + b_hn` behind them.
     fn forward(&self, learns: bool) -> (Tensor, Tensor, Tensor) {
         let (gpu, dim, w) = (self.gpu(), self.dim, &self.w);
-        let gates = Tensor::empty(gpu, &[self.rows(), 3 * dim]);
-        gemm(gpu, Layout::Nt, &self.x, &w.w_ih, &gates, [self.rows(), 3 * dim, self.inputs], false);
-        let y = Tensor::empty(gpu, &[self.batch, self.len, dim]);
-        let (slots, parts) = if learns { (self.len, 2) } else { (2, 1) };
-        let saved = Tensor::empty(gpu, &[parts * self.batch * slots, dim]);
+        let Rows { batch, len, events, ref lengths, .. } = self.rows;
+        let gates = Tensor::empty(gpu, &[events, 3 * dim]);
+        gemm(gpu, Layout::Nt, &self.x, &w.w_ih, &gates, [events, 3 * dim, self.inputs], false);
+        let y = Tensor::empty(gpu, &self.rows.shape(&[dim]));
+        let (slots, saved) = if learns { (len, 2 * events) } else { (2, 2 * batch) };
+        let saved = Tensor::empty(gpu, &[saved, dim]);
         let hn_at = if learns { y.len() } else { 0 };
         let by_subgroups = self.by_subgroups();
         let w_hh = if by_subgroups { w.w_hh.clone() } else { transposed(&w.w_hh) };
         let h0 = self.h0.as_ref().unwrap_or(&w.b_hh); // any buffer will do where none is read
-        let lengths = self.lengths.as_ref().unwrap_or(&w.b_hh);
+        let flags = [lengths.is_some(), self.h0.is_some()].map(u32::from);
+        let lengths = lengths.as_ref().unwrap_or(&w.b_hh);
         for [start, end] in self.spans() {
-            let [batch, len, dim] = [self.batch, self.len, dim].map(|n| n as u32);
-            let flags = [self.lengths.is_some(), self.h0.is_some()].map(u32::from);
-            let params = [batch, len, dim, start, end, flags[0], flags[1], slots as u32, hn_at as u32];
+            let [rows, len, dim] = [batch, len, dim].map(|n| n as u32);
+            let params = [rows, len, dim, start, end, flags[0], flags[1], slots as u32, hn_at as u32];
             let buffers = [&*gates, &w_hh, &w.b_ih, &w.b_hh, h0, lengths, &y, &saved];
             match by_subgroups {
-                true => gpu.dispatch(&FORWARD_SUBGROUP, params, &buffers, self.batch.div_ceil(ROWS_SUBGROUP)),
+                true => {
+                    let consts = [self.rows.consts()];
+                    gpu.dispatch(FORWARD_SUBGROUP.with(&consts), params, &buffers, batch.div_ceil(ROWS_SUBGROUP));
+                }
                 false => {
-                    let width = [("WIDTH", self.width())];
-                    gpu.dispatch(FORWARD.with(&width), params, &buffers, self.batch.div_ceil(ROWS));
+                    let consts = [("WIDTH", self.width()), self.rows.consts()];
+                    gpu.dispatch(FORWARD.with(&consts), params, &buffers, batch.div_ceil(ROWS));
                 }
             }
         }
@@ -169,17 +162,22 @@ impl Sequence {
     fn through_time(&self, gates: Tensor, saved: &Tensor, dy: &Tensor) -> [Tensor; 3] {
         let (gpu, w_hh) = (self.gpu(), &self.w.w_hh);
         let dgates_h = Tensor::empty(gpu, gates.shape());
-        let dh = Tensor::zeros(gpu, &[self.batch, self.dim]);
-        let lengths = self.lengths.as_ref().unwrap_or(w_hh);
+        let Rows { batch, len, ref lengths, .. } = self.rows;
+        let dh = Tensor::zeros(gpu, &[batch, self.dim]);
+        let ragged = u32::from(lengths.is_some());
+        let lengths = lengths.as_ref().unwrap_or(w_hh);
         for [start, end] in self.spans().into_iter().rev() {
-            let [batch, len, dim, hn_at] = [self.batch, self.len, self.dim, dy.len()].map(|n| n as u32);
-            let params = [batch, len, dim, start, end, u32::from(self.lengths.is_some()), hn_at];
+            let [rows, len, dim, hn_at] = [batch, len, self.dim, dy.len()].map(|n| n as u32);
+            let params = [rows, len, dim, start, end, ragged, hn_at];
             let buffers = [&**dy, &gates, saved, w_hh, lengths, &dgates_h, &dh];
             match self.by_subgroups() {
-                true => gpu.dispatch(&BACKWARD_SUBGROUP, params, &buffers, self.batch.div_ceil(ROWS_SUBGROUP)),
+                true => {
+                    let consts = [self.rows.consts()];
+                    gpu.dispatch(BACKWARD_SUBGROUP.with(&consts), params, &buffers, batch.div_ceil(ROWS_SUBGROUP));
+                }
                 false => {
-                    let width = [("WIDTH", self.width())];
-                    gpu.dispatch(BACKWARD.with(&width), params, &buffers, self.batch.div_ceil(ROWS));
+                    let consts = [("WIDTH", self.width()), self.rows.consts()];
+                    gpu.dispatch(BACKWARD.with(&consts), params, &buffers, batch.div_ceil(ROWS));
                 }
             }
         }
@@ -187,7 +185,7 @@ impl Sequence {
     }
 
     fn backward(self, gates: Tensor, saved: Tensor, grads: &mut Grads, dy: &Tensor) {
-        let (gpu, w, rows, dim, inputs) = (self.gpu(), &self.w, self.rows(), self.dim, self.inputs);
+        let (gpu, w, rows, dim, inputs) = (self.gpu(), &self.w, self.rows.events, self.dim, self.inputs);
         let [dgates_x, dgates_h, dh0] = self.through_time(gates, &saved, dy);
         if let Some(h0) = &self.h0 {
             grads.add(h0, dh0);

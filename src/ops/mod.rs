@@ -22,6 +22,7 @@ mod gru;
 mod ids;
 mod item_table;
 mod layer_norm;
+mod lengths;
 mod linear;
 #[cfg(any(feature = "recsys", feature = "check"))]
 mod linear_dropout;
@@ -64,6 +65,7 @@ pub use item_table::{ItemTable, Items, MAX_INT8_DIM, Quantised};
 pub use layer_norm::layer_norm;
 #[cfg(feature = "check")]
 pub(crate) use layer_norm::layer_norm_by;
+pub use lengths::{Lengths, Packed};
 pub use linear::{Activation, linear};
 #[cfg(any(feature = "recsys", feature = "check"))]
 pub(crate) use linear_dropout::linear_dropout;

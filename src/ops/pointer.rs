@@ -1,4 +1,5 @@
 use super::attention::{Call, THREADS, WEIGHTS};
+use super::lengths::{Lengths, Rows};
 use super::spacetime::SpaceTime;
 use crate::gpu::{Gpu, Kernel};
 use crate::kernel;
@@ -15,8 +16,8 @@ static KEY_SUBGROUP: Kernel = kernel!("pointer_backward_key_subgroup");
 /// Where a [`pointer()`] may look, and what else it goes by.
 #[derive(Debug, Clone, Copy)]
 pub struct Pointer<'a> {
-    /// `u32 [batch]`: rows are left-aligned, positions `0..length` are valid.
-    pub lengths: &'a Tensor,
+    /// How the histories lie in the tensors; padded or packed.
+    pub lengths: Lengths<'a>,
     /// Its table is `[1, layout.size()]`.
     pub bias: Option<&'a SpaceTime>,
 }
@@ -24,6 +25,7 @@ pub struct Pointer<'a> {
 /// The share of attention that falls on one item: `y_t = Σ_{j ≤ t} softmax_j(q_t · k_j / √dim + bias_tj) [items_j =
 /// targets_t]`. `qk: [batch, len, 2 · dim]` holds the queries and keys of one head, `items, targets: u32 [batch, len]`;
 /// `y: [batch, len]`. Rows behind the length, and those whose target is [`IGNORE`](super::IGNORE), give 0 and no gradient.
+/// Packed (see [`Lengths`]), `[events, ..]` takes the place of `[batch, len, ..]`.
 ///
 /// With [`mixture`](super::mixture) it is a pointer into a user's own history: Vinyals et al. 2015,
 /// <https://arxiv.org/abs/1506.03134>, Merity et al. 2017, <https://arxiv.org/abs/1609.07843>. Nothing of size `[len, len]`
@@ -34,16 +36,16 @@ pub struct Pointer<'a> {
 #[track_caller]
 pub fn pointer(tape: &mut Tape, qk: &Tensor, items: &Tensor, targets: &Tensor, options: &Pointer) -> Tensor {
     let call = new_call("pointer", qk, options);
-    items.expect_shape("pointer: items", &[call.batch, call.len]);
-    targets.expect_shape("pointer: targets", &[call.batch, call.len]);
+    items.expect_shape("pointer: items", &call.rows.shape(&[]));
+    targets.expect_shape("pointer: targets", &call.rows.shape(&[]));
     let gpu = qk.gpu();
     let padded = call.pad_to_fours(qk, 2);
-    let y = Tensor::empty(gpu, &[call.batch, call.len]);
+    let y = Tensor::empty(gpu, &call.rows.shape(&[]));
     // For the gradient, four words for each event: see shared/pointer.wgsl.
-    let kept = Tensor::empty(gpu, &[call.batch, call.len, 4]);
+    let kept = Tensor::empty(gpu, &call.rows.shape(&[4]));
     let (context, table) = call.bias_or(&padded);
-    let buffers = [&padded, &call.lengths, context, table, items, targets, &y, &kept].map(|t| &**t);
-    let groups = |rows| call.batch * call.len.div_ceil(rows);
+    let buffers = [&padded, call.lengths(), context, table, items, targets, &y, &kept].map(|t| &**t);
+    let groups = |rows| call.rows.batch * call.rows.len.div_ceil(rows);
     match gpu.info().eight_lanes() {
         true => gpu.dispatch(FORWARD_SUBGROUP.with(&call.consts()), call.params(), &buffers, groups(16)),
         false => gpu.dispatch(FORWARD.with(&tiled(&call)), call.params(), &buffers, groups(THREADS)),
@@ -73,23 +75,22 @@ pub fn pointer(tape: &mut Tape, qk: &Tensor, items: &Tensor, targets: &Tensor, o
 pub fn pointer_weights(gpu: &Gpu, qk: &Tensor, options: &Pointer) -> Tensor {
     let call = new_call("pointer_weights", qk, options);
     let padded = call.pad_to_fours(qk, 2);
-    let weights = Tensor::empty(gpu, &[call.batch, call.len]);
+    let weights = Tensor::empty(gpu, &[call.rows.batch, call.rows.len]);
     let (context, table) = call.bias_or(&padded);
-    let buffers = [&padded, &call.lengths, context, table, &weights].map(|t| &**t);
+    let buffers = [&padded, call.lengths(), context, table, &weights].map(|t| &**t);
     let mut consts = call.consts();
     consts.push(("ROWS", 2));
-    gpu.dispatch(WEIGHTS.with(&consts), call.params(), &buffers, call.batch);
+    gpu.dispatch(WEIGHTS.with(&consts), call.params(), &buffers, call.rows.batch);
     weights
 }
 
 #[track_caller]
 fn new_call(op: &str, qk: &Tensor, options: &Pointer) -> Call {
-    let &[batch, len, width] = qk.shape() else {
-        panic!("{op}: qk: expected [batch, len, 2 * dim], got {:?}", qk.shape())
-    };
+    let rows = Rows::of(op, "qk", qk, options.lengths);
+    let (_, width) = qk.rows();
     assert!(width > 0 && width.is_multiple_of(2), "{op}: qk: a width of {width} is not twice a dimension");
     assert!(width <= 512, "{op}: {} dimensions, at most 256 are possible", width / 2);
-    Call::of(op, [batch, len, 1, width / 2], options.lengths, options.bias)
+    Call::of(op, rows, [1, width / 2], options.bias)
 }
 
 /// The constants of a kernel that holds a tile in workgroup memory: 8 KiB of rows.
@@ -114,11 +115,11 @@ fn backward(
         true => (&QUERY_SUBGROUP, &KEY_SUBGROUP, 16, 8),
         false => (&QUERY, &KEY, THREADS, THREADS),
     };
-    let tiles = call.len.div_ceil(rows);
-    let buffers = [qk, &call.lengths, context, table, kept, dy, &dqk].map(|t| &**t);
+    let tiles = call.rows.len.div_ceil(rows);
+    let buffers = [qk, call.lengths(), context, table, kept, dy, &dqk].map(|t| &**t);
     let consts = if subgroups { call.consts() } else { tiled(call) };
     if wants_qk {
-        gpu.dispatch(key.with(&consts), call.params(), &buffers, call.batch * tiles);
+        gpu.dispatch(key.with(&consts), call.params(), &buffers, call.rows.batch * tiles);
     }
     let dtable = call.query_and_table(gpu, query, &consts, &buffers, [tiles, lanes], wants_table);
     (wants_qk.then_some(dqk), dtable)

@@ -1,5 +1,6 @@
 use crate::gpu::Gpu;
 use crate::tensor::Tensor;
+use std::ops::Range;
 
 /// How a row of [`SpaceTime::table`] divides into time, place, category and position, in this order. A size of zero
 /// switches a part off.
@@ -68,7 +69,7 @@ pub struct Moment {
 /// inside the kernels and never stored for pairs.
 #[derive(Debug, Clone)]
 pub struct SpaceTime {
-    /// `u32 [batch, len, 12]`, see [`SpaceTime::context`].
+    /// `u32 [batch, len, 12]`, see [`SpaceTime::context`], or `[events, 12]`.
     pub context: Tensor,
     /// `f32 [heads, layout.size()]`.
     pub table: Tensor,
@@ -94,9 +95,39 @@ impl SpaceTime {
             queries.len(),
             keys.len()
         );
-        let mut words = Vec::with_capacity(n * Self::WORDS);
-        for (i, (query, key)) in queries.iter().zip(keys).enumerate() {
-            let origin = keys[i / len * len].time_s;
+        let words = words(queries, keys, (0..batch).map(|row| row * len..(row + 1) * len));
+        Tensor::from_slice(gpu, &words, &[batch, len, Self::WORDS])
+    }
+
+    /// The same `[events, 12]` for histories of `lengths` events that lie one behind the other: see
+    /// [`Packed`](super::Packed).
+    ///
+    /// # Panics
+    /// When the slices are not of as many elements as `lengths` say.
+    #[track_caller]
+    pub fn packed_context(gpu: &Gpu, queries: &[Moment], keys: &[Moment], lengths: &[usize]) -> Tensor {
+        let n: usize = lengths.iter().sum();
+        assert!(
+            queries.len() == n && keys.len() == n,
+            "packed_context: {} queries and {} keys for {n} events",
+            queries.len(),
+            keys.len()
+        );
+        let mut end = 0;
+        let histories = lengths.iter().map(|length| {
+            end += length;
+            end - length..end
+        });
+        Tensor::from_slice(gpu, &words(queries, keys, histories), &[n, Self::WORDS])
+    }
+}
+
+/// The words of a context, of one history after the other.
+fn words(queries: &[Moment], keys: &[Moment], histories: impl Iterator<Item = Range<usize>>) -> Vec<u32> {
+    let mut words = Vec::with_capacity(keys.len() * SpaceTime::WORDS);
+    for history in histories {
+        let origin = keys[history.clone()].first().map_or(0, |key| key.time_s);
+        for (query, key) in queries[history.clone()].iter().zip(&keys[history]) {
             for moment in [query, key] {
                 // Half the range of i32 each way, so that no difference overflows.
                 let seconds = moment.time_s.saturating_sub(origin).clamp(-(1 << 30), 1 << 30);
@@ -105,8 +136,8 @@ impl SpaceTime {
             }
             words.extend([query.category, key.category, 0, 0]);
         }
-        Tensor::from_slice(gpu, &words, &[batch, len, Self::WORDS])
     }
+    words
 }
 
 /// A point on the globe as a vector of length one; zero where latitude or longitude is not a number.

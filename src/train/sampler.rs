@@ -4,7 +4,7 @@ use crate::data::Dataset;
 use crate::eval::training_events;
 use crate::gpu::Gpu;
 use crate::model::{Batch, Config, History, Model, Request, Targets};
-use crate::ops::{IGNORE, Ids, Masked};
+use crate::ops::{Ids, Masked};
 use crate::tensor::Tensor;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -58,8 +58,8 @@ pub fn stretches(dataset: &Dataset, len: usize, windows: Windows) -> Vec<Stretch
 /// Batches drawn at once from which rows of like length are put together.
 const POOL: usize = 16;
 
-/// The batches of one epoch: rows shuffled, then sorted by length within pools, so that little is padding; the order of
-/// the batches is shuffled again. Determined by `seed` and `epoch`.
+/// The batches of one epoch: rows shuffled, then sorted by length within pools, so that the rows that a GRU
+/// takes through time together end together; the order of the batches is shuffled again. Determined by `seed` and `epoch`.
 pub fn epoch_batches(stretches: &[Stretch], batch: usize, seed: u64, epoch: usize) -> Vec<Vec<usize>> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(epoch as u64 + 1);
@@ -122,27 +122,23 @@ pub fn training_batch(
     };
     let histories: Vec<History> = rows.iter().map(row).collect();
     let batch = Batch::new(gpu, config, model.catalogue(), &histories);
-    let (mut at, mut targets, mut likes) = (Vec::new(), Vec::new(), Vec::new());
-    for (r, stretch) in rows.iter().enumerate() {
-        for (t, event) in (stretch.range.start + 1..stretch.range.end).enumerate() {
-            at.push((r * batch.len + t) as u32);
-            targets.push(dataset.item[event]);
-            if let (Some(like), Some(ratings)) = (like, &dataset.rating) {
-                likes.push(f32::from(ratings[event] >= like));
-            }
+    let (mut targets, mut likes) = (Vec::new(), Vec::new());
+    for event in rows.iter().flat_map(|stretch| stretch.range.start + 1..stretch.range.end) {
+        targets.push(dataset.item[event]);
+        if let (Some(like), Some(ratings)) = (like, &dataset.rating) {
+            likes.push(f32::from(ratings[event] >= like));
         }
     }
-    let mut next = vec![IGNORE; batch.rows * batch.len];
-    at.iter().zip(&targets).for_each(|(at, target)| next[*at as usize] = *target);
     let n = targets.len();
     let n_items = dataset.n_items();
     let negatives: Vec<u32> = (0..n).map(|_| rng.random_range(1..=n_items as u32)).collect();
     let ids = |values: &[u32], rows: usize| Ids::new(gpu, values, &[n], rows);
     let masked = mask_seen.then(|| seen_before(gpu, dataset, rows));
+    let next = Tensor::from_slice(gpu, &targets, &[n]);
     let targets = Targets {
-        at: ids(&at, batch.rows * batch.len),
+        at: ids(&(0..n as u32).collect::<Vec<_>>(), n), // every event has one that follows
         items: ids(&targets, n_items + 1),
-        next: Tensor::from_slice(gpu, &next, &[batch.rows, batch.len]),
+        next,
         negatives: ids(&negatives, n_items + 1),
         likes: (!likes.is_empty()).then(|| Tensor::from_slice(gpu, &likes, &[n])),
         masked,

@@ -2,6 +2,8 @@
 #![cfg(all(feature = "check", feature = "recsys"))]
 
 mod gradient;
+mod large;
+mod packed;
 mod repeats;
 mod scores;
 mod switches;

@@ -17,7 +17,7 @@ fn probabilities(model: &Model, history: &History) -> Vec<f64> {
         let targets = Targets {
             at: ids(last, batch.len),
             items: ids(item, n_items + 1),
-            next: Tensor::from_slice(gpu(), &next, &[1, batch.len]),
+            next: Tensor::from_slice(gpu(), &next, &[batch.len]),
             negatives: ids(1, n_items + 1),
             likes: None,
             masked: None,

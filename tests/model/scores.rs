@@ -1,6 +1,7 @@
 use crate::{dataset, gpu, model, pasts, preset, tiny};
-use desirepath::model::{Catalogue, Config, History, Model, PRESETS};
+use desirepath::model::{Catalogue, Config, History, Model, PRESETS, Serving};
 use desirepath::train::catalogue_of;
+use desirepath::{Gpu, Options};
 
 /// `[histories][items]` in f64 from what is on the device; item id `i` is at `i - 1`.
 fn scores(model: &Model, histories: &[History]) -> Vec<Vec<f64>> {
@@ -115,4 +116,18 @@ fn an_explanation_shares_out_one() {
             assert!(weights.iter().all(|w| *w >= 0.0) && (weights.iter().sum::<f32>() - 1.0).abs() < 1e-5);
         }
     }
+}
+
+/// Pairs whose vectors exceed a binding are scored some after the other.
+#[test]
+fn many_pairs_under_small_bindings() {
+    let lists: Vec<Vec<u32>> = (0..4u32).map(|r| (0..600).map(|i| 1 + (7 * i + r) % 30).collect()).collect();
+    let scores = |gpu: &Gpu| {
+        let model = Model::new(gpu, &tiny(), catalogue_of(dataset()), 7);
+        let serving = Serving::new(model, 0).expect("a model to serve");
+        let rows = serving.score(&pasts()[..4], &lists).expect("scores");
+        rows.iter().flatten().map(|r| r.score.to_bits()).collect::<Vec<_>>()
+    };
+    let small = Gpu::open(Options { guard: true, max_binding: Some(16 << 10), ..Options::from_env() }).expect("one");
+    assert_eq!(scores(&small), scores(gpu()));
 }

@@ -68,7 +68,7 @@ fn dropout_keeps_the_share_it_should_and_differs_between_rows() {
     qkv.chunks_exact_mut(24).for_each(|row| row[16..].fill(1.0));
     let qkv = Tensor::from_slice(gpu(), &qkv, &[batch, len, 24]);
     let lengths = Tensor::from_slice(gpu(), &[len as u32; 8], &[batch]);
-    let o = ops::Attention { heads, causal: false, lengths: &lengths, dropout: 0.25, bias: None };
+    let o = ops::Attention { heads, causal: false, lengths: (&lengths).into(), dropout: 0.25, bias: None };
     let y: Vec<f32> = ops::attention(&mut Tape::new(5), &qkv, &o).to_vec().unwrap();
     let mean = y.iter().map(|v| f64::from(*v)).sum::<f64>() / y.len() as f64;
     assert!((mean - 1.0).abs() < 0.01, "{mean}"); // standard error 0.0023 over 65,536 weights
@@ -96,7 +96,7 @@ fn run(gpu: &Gpu, qkv: &[f32], [batch, len, heads, head_dim]: [usize; 4], length
         SpaceTime { context, table: Tensor::from_slice(gpu, &table, &[heads, layout.size()]).parameter(), layout };
     let qkv = Tensor::from_slice(gpu, qkv, &[batch, len, 3 * heads * head_dim]).parameter();
     let lengths = Tensor::from_slice(gpu, lengths, &[batch]);
-    let o = ops::Attention { heads, causal: true, lengths: &lengths, dropout: 0.1, bias: Some(&bias) };
+    let o = ops::Attention { heads, causal: true, lengths: (&lengths).into(), dropout: 0.1, bias: Some(&bias) };
     let mut tape = Tape::new(1);
     let y = ops::attention(&mut tape, &qkv, &o);
     let grads = tape.backward_from(&y, Tensor::from_slice(gpu, &dy, y.shape()));
@@ -135,7 +135,7 @@ fn a_long_sequence_with_large_scores_stays_finite() {
     qkv.chunks_exact_mut(3 * dim).for_each(|row| row[2 * dim..].fill(1.0)); // a mean of ones is one
     let qkv = Tensor::from_slice(gpu(), &qkv, &[1, len, 3 * dim]).parameter();
     let lengths = Tensor::from_slice(gpu(), &[len as u32], &[1]);
-    let o = ops::Attention { heads: 1, causal: true, lengths: &lengths, dropout: 0.0, bias: None };
+    let o = ops::Attention { heads: 1, causal: true, lengths: (&lengths).into(), dropout: 0.0, bias: None };
     let mut tape = Tape::new(1);
     let y = ops::attention(&mut tape, &qkv, &o);
     assert!(y.to_vec::<f32>().unwrap().iter().all(|v| (v - 1.0).abs() < 1e-5));
@@ -239,6 +239,6 @@ fn a_table_of_the_wrong_size_is_named() {
     let layout = Attention::plain(1, 1, 1, 1).biased().layout;
     let space = SpaceTime { context: Tensor::zeros(gpu(), &[1, 3, 12]), table: Tensor::zeros(gpu(), &[2, 30]), layout };
     let lengths = Tensor::from_slice(gpu(), &[3u32], &[1]);
-    let o = ops::Attention { heads: 2, causal: true, lengths: &lengths, dropout: 0.0, bias: Some(&space) };
+    let o = ops::Attention { heads: 2, causal: true, lengths: (&lengths).into(), dropout: 0.0, bias: Some(&space) };
     ops::attention(&mut Tape::off(), &Tensor::zeros(gpu(), &[1, 3, 24]), &o);
 }

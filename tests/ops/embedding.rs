@@ -23,7 +23,7 @@ fn onto_others() {
             assert_ok(reports);
         }
     }
-    let other_mask = broken("embedding", "WIDTH * at,", "at,");
+    let other_mask = broken("embedding", "WIDTH * (params.before + at)", "params.before + at");
     assert_noticed(embedding_onto(&other_mask, 5, 8, 40, Pattern::Uniform));
     let alone = broken("embedding", "v += plus[at];", "");
     assert_noticed(embedding_onto(&alone, 5, 8, 40, Pattern::Padded));
@@ -48,6 +48,11 @@ fn tables_beyond_one_binding() {
         assert_ok(embedding_onto(&small, 130, 64, 50, pattern));
         assert_ok(embedding(&small, 64, 64, 60, pattern));
         assert_ok(embedding(&small, 3000, 3, 1000, pattern));
+        // And outputs.
+        assert_ok(embedding_onto(&small, 40, 64, 150, pattern));
+        assert_ok(embedding_onto(&small, 70, 8, 1100, pattern));
+        assert_ok(embedding(&small, 100, 64, 700, pattern));
+        assert_ok(embedding(&small, 5, 3, 4000, pattern));
     }
 }
 
@@ -62,6 +67,17 @@ fn rows_of_activations() {
     let grads = tape.backward_from(&last, Tensor::full(gpu(), &[2, 4], 1.0));
     let expected: Vec<f32> = (0..24).map(|i| if matches!(i / 4, 1 | 5) { 2.0 } else { 0.0 }).collect();
     assert_eq!(grads.get(&x).unwrap().to_vec::<f32>().unwrap(), expected);
+}
+
+/// As the biases of items are added to scores.
+#[test]
+fn a_column_that_is_reshaped_afterwards() {
+    let table = Tensor::from_slice(gpu(), &[10.0f32, 20.0, 30.0], &[3, 1]).parameter();
+    let mut tape = Tape::new(0);
+    let y = ops::embedding(&mut tape, &table, &Ids::new(gpu(), &[2, 0, 2, 1], &[4], 3), None).reshape(&[4]);
+    assert_eq!(y.to_vec::<f32>().unwrap(), [30.0, 10.0, 30.0, 20.0]);
+    let grads = tape.backward_from(&y, Tensor::from_slice(gpu(), &[1.0f32, 2.0, 4.0, 8.0], &[4]));
+    assert_eq!(grads.get(&table).unwrap().to_vec::<f32>().unwrap(), [2.0, 8.0, 5.0]);
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn broken_gru_is_noticed() {
     gru_breaks("gru_backward", "workgroupBarrier(); // this chunk is complete", "", 13);
     gru_breaks("gru_backward", "dgates_h[at + 2u * dim] = dn_h", "dgates_h[at + 2u * dim] = dn", 13);
     gru_breaks("gru_backward", "column] += sum[i]", "column] = sum[i]", 13);
-    gru_breaks("gru_backward", "t < length_of(row)", "t <= length_of(row)", 13);
+    gru_breaks("gru_backward", "if (t < length) {", "if (t <= length) {", 13);
     if gpu().info().eight_lanes() {
         gru_breaks("gru_subgroup", "r * hn", "hn", 16);
         gru_breaks("gru_subgroup", "subgroupBroadcast(low, 3u)", "subgroupBroadcast(low, 1u)", 16);

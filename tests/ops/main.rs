@@ -10,6 +10,7 @@ mod embedding;
 mod gru;
 mod norm;
 mod optimizer;
+mod packed;
 mod pointer;
 mod product;
 mod rank_of;

@@ -88,19 +88,21 @@ fn together_as_alone() {
             .enumerate()
             .map(|(i, (parameter, moments, gradient))| Update { parameter, gradient, moments, decay: i % 3 > 0 })
             .collect();
-        let before = gpu.dispatches();
+        let before = [gpu.dispatches(), gpu.bound_bytes()];
         for step in 1..3 {
             ops::adamw_all(gpu, &updates, &AdamW { lr: 0.1, decay: 0.5, step, ..AdamW::default() }, None);
         }
-        let dispatches = (gpu.dispatches() - before) / 2;
+        let (dispatches, bytes) = ((gpu.dispatches() - before[0]) / 2, (gpu.bound_bytes() - before[1]) / 2);
         let bits = parts.iter().map(|(p, m, _)| [p, m].map(|x| x.to_vec::<u32>().unwrap())).collect::<Vec<_>>();
-        (dispatches, bits)
+        (dispatches, bits, bytes)
     };
     // A device of its own, because other tests count on the common one.
     let gpu = Gpu::open(Options { guard: true, ..Options::from_env() }).unwrap();
     let (alone, together) = (run(&gpu, false), run(&gpu, true));
     assert_eq!((alone.0, together.0), (9, 3), "seven whole vec4 and two that are not");
     assert_eq!(alone.1, together.1);
+    // The same numbers, and the gaps between parts: not all of the memory that they share.
+    assert!(together.2 < alone.2 + 3 * 4 * 3 * 64 * SIZES.len() as u64, "{} bytes instead of {}", together.2, alone.2);
     let mixed = run(&broken("adamw", "case 1u: { return gradient1[i]; }", "case 1u: { return gradient[i]; }"), true);
     assert_ne!(alone.1, mixed.1);
 }

@@ -61,7 +61,7 @@ fn run(gpu: &Gpu, qk: &[f32], items: &[u32], targets: &[u32], dy: &[f32]) -> [Ve
     let [items, targets] = [items, targets].map(|ids| Tensor::from_slice(gpu, ids, &[batch, len]));
     let lengths = Tensor::from_slice(gpu, &LENGTHS, &[batch]);
     let mut tape = Tape::new(1);
-    let y = ops::pointer(&mut tape, &qk, &items, &targets, &Pointer { lengths: &lengths, bias: None });
+    let y = ops::pointer(&mut tape, &qk, &items, &targets, &Pointer { lengths: (&lengths).into(), bias: None });
     let grads = tape.backward_from(&y, Tensor::from_slice(gpu, dy, y.shape()));
     [&y, grads.get(&qk).unwrap()].map(|t| t.to_vec().unwrap())
 }
@@ -97,7 +97,7 @@ fn a_history_of_one_item_has_all_the_mass_and_no_gradient() {
     let ids = Tensor::from_slice(gpu(), &vec![7u32; len], &[1, len]);
     let lengths = Tensor::from_slice(gpu(), &[len as u32], &[1]);
     let mut tape = Tape::new(1);
-    let y = ops::pointer(&mut tape, &qk, &ids, &ids, &Pointer { lengths: &lengths, bias: None });
+    let y = ops::pointer(&mut tape, &qk, &ids, &ids, &Pointer { lengths: (&lengths).into(), bias: None });
     assert!(y.to_vec::<f32>().unwrap().iter().all(|v| (v - 1.0).abs() < 1e-5));
     let grads = tape.backward_from(&y, Tensor::full(gpu(), y.shape(), 1.0));
     let gradient: Vec<f32> = grads.get(&qk).unwrap().to_vec().unwrap();
@@ -109,7 +109,7 @@ fn a_history_of_one_item_has_all_the_mass_and_no_gradient() {
 fn too_many_dimensions_are_named() {
     let lengths = Tensor::from_slice(gpu(), &[1u32], &[1]);
     let ids = Tensor::from_slice(gpu(), &[1u32], &[1, 1]);
-    let options = Pointer { lengths: &lengths, bias: None };
+    let options = Pointer { lengths: (&lengths).into(), bias: None };
     ops::pointer(&mut Tape::off(), &Tensor::zeros(gpu(), &[1, 1, 514]), &ids, &ids, &options);
 }
 

@@ -128,7 +128,7 @@ fn the_same_bits_every_time() {
     assert_eq!(run(), run());
 }
 
-/// Two kernels race where a product is first met; the outcome is kept and shows in no bit.
+/// Two kernels race where a product is first met; the outcome is kept, and shows in no bit and in no count.
 #[test]
 fn a_race_changes_no_bits() {
     let folder = tempfile::tempdir().unwrap();
@@ -139,15 +139,19 @@ fn a_race_changes_no_bits() {
         let numbers = |n: usize| -> Vec<f32> { (0..n).map(|i| (i as f32 * 0.7).sin()).collect() };
         let (a, b) = (numbers(500 * 70), numbers(70 * 515));
         let (a, b) = (Tensor::from_slice(&gpu, &a, &[500, 70]), Tensor::from_slice(&gpu, &b, &[70, 515]));
+        gpu.set_profiling(true);
         let y = ops::matmul(&mut Tape::off(), &a, &b);
-        (y.to_vec::<u32>().unwrap(), gpu.choices().0)
+        let timed = gpu.take_timings().unwrap().iter().map(|t| t.dispatches).sum::<u64>();
+        let counts = [gpu.dispatches(), gpu.bound_bytes(), gpu.memory().peak, timed];
+        (y.to_vec::<u32>().unwrap(), gpu.choices().0, counts)
     };
-    let (bits, choices) = product(&race);
+    let (bits, choices, counts) = product(&race);
+    assert_eq!(counts[0], 1, "the race is not counted");
     let (key, choice) = choices.first_key_value().expect("a race");
     assert_eq!((choices.len(), key.as_str()), (1, "gemm Nn 512x1024x128"));
     assert!(choice.notes.contains("Tile ") && choice.notes.contains("BigTile "), "{choice:?}");
-    assert_eq!(product(&race), (bits.clone(), choices.clone()), "from the file");
-    assert_eq!(product(&still), (bits.clone(), Default::default()));
+    assert_eq!(product(&race), (bits.clone(), choices.clone(), counts), "from the file");
+    assert_eq!(product(&still), (bits.clone(), Default::default(), counts));
     // The other outcome, as if measured so.
     let file = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().path());
     let file = file.into_iter().find(|p| p.extension().is_some_and(|e| e == "txt")).expect("the file");
@@ -157,7 +161,7 @@ fn a_race_changes_no_bits() {
     let other = Choice { name: other.into(), notes: String::new() };
     assert_eq!(gpu.choice(key, || (other.clone(), 0.0)), Some(other.name.clone()));
     drop(gpu);
-    let (again, choices) = product(&race);
+    let (again, choices, _) = product(&race);
     assert_eq!((again, choices.get(key)), (bits, Some(&other)));
 }
 
@@ -250,6 +254,7 @@ fn broken_kernels_are_noticed() {
     assert_noticed(gemm(&broken("gemm_tile_odd", "at_a + 3u * STRIDE", "at_a + 2u * STRIDE"), 8, 7, 8));
     assert_noticed(gemm(&broken("gemm_tile", "sums += next_a;", "sums = next_a;"), 8, 8, 40));
     assert_noticed(gemm(&broken("gemm_sum", "s < params.splits", "s + 1u < params.splits"), 4, 4, 1031));
+    assert_noticed(gemm(&broken("gemm_sum", "sum += residual[i];", ""), 5, 8, 1031));
     let slope = broken("linear_backward", "part(input, k)", "part(dy[i], k)");
     assert_noticed(linear(&slope, [5, 4, 8], Activation::Gelu, [true, false]));
     for kernel in ["dropout", "linear_backward"] {

@@ -134,6 +134,43 @@ fn the_same_bits_every_time() {
     assert_eq!(run(), run());
 }
 
+/// Three queries, of which the second holds `poison`: for each kind of table, whether each of their best five is an item
+/// with a number for its score, and the ranks of an item.
+fn with_poison(gpu: &Gpu, poison: f32) -> Vec<(Vec<bool>, Vec<u32>)> {
+    let wave = |n: usize, step: f32| -> Vec<f32> { (0..n).map(|i| (i as f32 * step).sin()).collect() };
+    let (items, dim) = (1500, 12);
+    let values = wave(items * dim, 0.31);
+    let plain = Tensor::from_slice(gpu, &values, &[items, dim]);
+    let packed = [Quantised::f16(&values), Quantised::int8(&values, dim)].map(|q| ItemTable::new(gpu, &q, dim));
+    let targets = Tensor::from_slice(gpu, &[7u32; 3], &[3]);
+    let mut queries = wave(3 * dim, 0.7);
+    queries[dim + 5] = poison;
+    let x = Tensor::from_slice(gpu, &queries, &[3, dim]);
+    let tables = [ops::Items::from(&plain), ops::Items::from(&packed[0]), ops::Items::from(&packed[1])];
+    let of = |table: ops::Items| {
+        let (scores, ids) = ops::top_k(gpu, &x, table, None, None, 5, 0);
+        let (scores, ids): (Vec<f32>, Vec<u32>) = (scores.to_vec().unwrap(), ids.to_vec().unwrap());
+        let numbers = scores.iter().zip(&ids).map(|(score, id)| *id != u32::MAX && score.is_finite()).collect();
+        let ranks = ops::rank_of(gpu, &x, table, None, &targets, None, 0, None).to_vec().unwrap();
+        (numbers, ranks)
+    };
+    tables.into_iter().map(of).collect()
+}
+
+/// Of a query that is not all numbers no score is one, whatever the bits of the table; the others are as ever.
+#[test]
+fn a_query_without_numbers_has_no_scores() {
+    let expected: Vec<bool> = (0..15).map(|at| at / 5 != 1).collect();
+    for poison in [f32::NAN, f32::INFINITY] {
+        for (numbers, ranks) in with_poison(gpu(), poison) {
+            assert_eq!(numbers, expected, "{poison}");
+            assert!(ranks[0] > 0 && ranks[2] > 0 && (ranks[1] == 0 || poison.is_infinite()), "{ranks:?}");
+        }
+    }
+    let silent = broken("top_k_query", "select(NAN, ", "select(0u, ");
+    assert_ne!(with_poison(&silent, f32::NAN)[2].0, expected);
+}
+
 #[test]
 #[should_panic(expected = "top_k: k is 0")]
 fn no_k() {

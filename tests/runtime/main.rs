@@ -132,6 +132,8 @@ fn too_large_is_an_error_and_not_a_panic() {
     let y = ops::scale(&mut Tape::off(), &x, 2.0);
     let error = y.to_vec::<f32>().unwrap_err();
     assert!(matches!(error, Error::OutOfMemory(_)), "{error}");
+    let says = |what: &str| error.to_string().contains(what);
+    assert!(says("4398046511104 bytes in one piece") && says("use fewer items, or a smaller dim"), "{error}");
     assert_eq!(Tensor::full(gpu(), &[2], 5.0).to_vec::<f32>().unwrap(), [5.0; 2], "the device goes on");
 }
 

@@ -287,7 +287,7 @@ fn attention(gpu: &Gpu, [batch, len, heads, head_dim]: [usize; 4], biased: bool)
     let product = batch * len * (len + 1) / 2 * 2 * dim;
     let n = batch * len * dim;
     let op = move |tape: &mut Tape| {
-        let options = Attention { heads, causal: true, lengths: &lengths, dropout: 0.0, bias: bias.as_ref() };
+        let options = Attention { heads, causal: true, lengths: (&lengths).into(), dropout: 0.0, bias: bias.as_ref() };
         ops::attention(tape, &qkv, &options)
     };
     Work::new([2 * product, 7 * product], [4 * n, 12 * n], op).with_gradient()
@@ -296,7 +296,7 @@ fn attention(gpu: &Gpu, [batch, len, heads, head_dim]: [usize; 4], biased: bool)
 fn attention_weights(gpu: &Gpu, [batch, len, dim]: [usize; 3]) -> Work {
     let (qkv, lengths) = (random(gpu, &[batch, len, 3 * dim]), all_of(gpu, batch, len));
     let op = move |_: &mut Tape| {
-        let options = Attention { heads: 1, causal: true, lengths: &lengths, dropout: 0.0, bias: None };
+        let options = Attention { heads: 1, causal: true, lengths: (&lengths).into(), dropout: 0.0, bias: None };
         ops::attention_weights(qkv.gpu(), &qkv, &options)
     };
     Work::new([2 * batch * len * dim; 2], [batch * len * (dim + 1); 2], op)
@@ -317,14 +317,15 @@ fn pointer(gpu: &Gpu, [batch, len, dim]: [usize; 3], biased: bool) -> Work {
     let bias = biased.then(|| space_time(gpu, [batch, len, 1]));
     let product = batch * len * (len + 1) / 2 * 2 * dim;
     let op = move |tape: &mut Tape| {
-        ops::pointer(tape, &qk, &items, &targets, &Pointer { lengths: &lengths, bias: bias.as_ref() })
+        ops::pointer(tape, &qk, &items, &targets, &Pointer { lengths: (&lengths).into(), bias: bias.as_ref() })
     };
     Work::new([product, 5 * product], [2 * n * dim + 3 * n, 6 * n * dim + 7 * n], op).with_gradient()
 }
 
 fn pointer_weights(gpu: &Gpu, [batch, len, dim]: [usize; 3]) -> Work {
     let (qk, lengths) = (random(gpu, &[batch, len, 2 * dim]), all_of(gpu, batch, len));
-    let op = move |_: &mut Tape| ops::pointer_weights(qk.gpu(), &qk, &Pointer { lengths: &lengths, bias: None });
+    let op =
+        move |_: &mut Tape| ops::pointer_weights(qk.gpu(), &qk, &Pointer { lengths: (&lengths).into(), bias: None });
     Work::new([2 * batch * len * dim; 2], [batch * len * (dim + 1); 2], op)
 }
 
