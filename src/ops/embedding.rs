@@ -81,7 +81,7 @@ pub(crate) fn embedding_onto(tape: &mut Tape, onto: Option<&Tensor>, rows: Rows,
 }
 
 /// `plus + factor ·` every row of `dy` added to the row of the table that its id names, in the shape of `table`.
-fn sum_by_row(
+pub(super) fn sum_by_row(
     dy: &Tensor,
     ids: &Ids,
     padding: Option<u32>,

@@ -14,6 +14,7 @@ mod pointer;
 mod product;
 mod rank_of;
 mod reduce;
+mod sampled;
 mod top_k;
 
 use desirepath::check::Report;
