@@ -157,9 +157,10 @@ impl Model {
     /// Share of attention that each event of `history` gets from the last one (from what is asked for, where the model looks
     /// both ways), over all heads of the first attention. `None` where the model has none.
     pub fn explain(&self, history: &History) -> Result<Option<Vec<f32>>> {
-        let n = history.items.len();
-        let asking = self.asking(std::slice::from_ref(history));
-        let asked = asking.first().map_or(*history, |a| a.history(history.user, history.request));
+        let newest = self.newest(std::slice::from_ref(history));
+        let (n, older) = (newest[0].items.len(), history.items.len() - newest[0].items.len());
+        let asked = self.asking(&newest);
+        let asked = asked.first().map_or(newest[0], |a| a.history(history.user, history.request));
         let batch = Batch::new(&self.gpu, &self.config, &self.catalogue, &[asked]);
         let Some(weights) = self.attention_weights(&batch) else { return Ok(None) };
         let heads = self.config.heads;
@@ -167,7 +168,9 @@ impl Model {
         let sum = |t: usize| (0..heads).map(|h| weights[h * batch.len + t]).sum::<f32>();
         // What is asked for looks at itself, too: that is no event.
         let all = (0..n).map(sum).sum::<f32>();
-        Ok(Some((0..n).map(|t| sum(t) / all.max(f32::MIN_POSITIVE)).collect()))
+        let share = |t: usize| sum(t) / all.max(f32::MIN_POSITIVE);
+        // Nor does it see events that are too old.
+        Ok(Some(std::iter::repeat_n(0.0, older).chain((0..n).map(share)).collect()))
     }
 
     /// Scores, ids and odds in one read: each wait for a device costs as much as many kernels.

@@ -111,11 +111,15 @@ fn an_explanation_shares_out_one() {
         [(tiny(), true), (preset("sasrec"), true), (preset("bert4rec"), true), (preset("gru4rec"), false)]
     {
         let model = model(&config);
-        let history = pasts()[2].last(config.len);
-        let weights = model.explain(&history).expect("read");
-        assert_eq!(weights.is_some(), explains);
-        if let Some(weights) = weights {
+        let longest = pasts().into_iter().max_by_key(|h| h.items.len()).expect("histories");
+        assert!(longest.items.len() > config.len, "more than the model reads");
+        for history in [pasts()[2].last(4), longest.last(config.len), longest] {
+            let weights = model.explain(&history).expect("read");
+            assert_eq!(weights.is_some(), explains);
+            let Some(weights) = weights else { continue };
             assert_eq!(weights.len(), history.items.len());
+            let unread = history.items.len().saturating_sub(config.len - usize::from(config.bidirectional));
+            assert!(weights[..unread].iter().all(|w| *w == 0.0) && weights[unread..].iter().all(|w| *w > 0.0));
             assert!(weights.iter().all(|w| *w >= 0.0) && (weights.iter().sum::<f32>() - 1.0).abs() < 1e-5);
         }
     }
