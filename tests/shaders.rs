@@ -45,6 +45,8 @@ const VALUES: &[(&str, &str, &[u32])] = &[
     ("gemm_lanes", "ROWS", &[32, 64]),
     ("attention_weights", "ROWS", &[2, 3]),
     ("cross_entropy", "THREADS", &[8, 256]),
+    ("sampled_mask", "THREADS", &[8, 256]),
+    ("", "SPANS", &[0, 1]),
     ("top_k_select", "THREADS", &[16, 256]),
     ("gru", "WIDTH", &[32, 64, 128, 256]),
 ];

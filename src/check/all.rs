@@ -1,7 +1,8 @@
 use super::attention::{self, Attention};
 use super::catalogue::{self, Bits, Catalogue, Excluded};
 use super::embedding::{self, Pattern};
-use super::{Report, elementwise, norm, optimizer, product, reduce};
+use super::sampled::Sampled;
+use super::{Report, elementwise, norm, optimizer, product, reduce, sampled};
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::ops::{Activation, CrossEntropy};
@@ -35,6 +36,10 @@ pub const ALL: &[(&str, Run)] = &[
     ("cross_entropy masked", |gpu| {
         catalogue::cross_entropy_masked(gpu, [23, 101, 20], CrossEntropy { smoothing: 0.0, ..smoothed() })
     }),
+    ("dot_rows", |gpu| sampled::dot_rows(gpu, [23, 31, 20], 7, true)),
+    ("sampled_softmax", |gpu| sampled::sampled_softmax(gpu, &SAMPLED, 0.5, true)),
+    ("gbce", |gpu| sampled::gbce(gpu, &Sampled { shared: false, ..SAMPLED }, 0.3)),
+    ("bpr", |gpu| sampled::bpr(gpu, &SAMPLED)),
     ("top_k", |gpu| catalogue::top_k(gpu, CATALOGUE)),
     ("top_k f16", |gpu| catalogue::top_k(gpu, Catalogue { bits: Bits::F16, ..CATALOGUE })),
     ("top_k int8", |gpu| catalogue::top_k(gpu, Catalogue { bits: Bits::Int8, ..CATALOGUE })),
@@ -57,6 +62,9 @@ const CATALOGUE: Catalogue = Catalogue {
     distinct: 300,
     bits: Bits::F32,
 };
+
+/// Drawn items that every row shares, of which some do not count.
+const SAMPLED: Sampled = Sampled { rows: 23, items: 31, dim: 20, count: 12, shared: true, bias: true, masked: true };
 
 fn biased() -> Attention {
     Attention::plain(5, 19, 2, 12).biased()

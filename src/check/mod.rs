@@ -14,6 +14,7 @@ pub mod optimizer;
 mod pointer;
 pub mod product;
 pub mod reduce;
+pub mod sampled;
 
 pub use all::ALL;
 pub use gru::{gru, gru_step};

@@ -24,7 +24,7 @@ pub struct Args {
     /// Folder of the model to write
     #[arg(long, value_name = "MODEL")]
     out: PathBuf,
-    /// Stages to start from: desirepath, gru4rec, sasrec, hstu or mf [default: desirepath]
+    /// Stages to start from: desirepath, gru4rec, sasrec, bert4rec, hstu or mf [default: desirepath]
     #[arg(long, long_help = presets())]
     preset: Option<String>,
     /// TOML file with tables [model] and [train]

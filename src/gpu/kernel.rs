@@ -54,6 +54,8 @@ macro_rules! kernel {
 const SHARED: &[(&str, &str)] = &[
     ("element", include_str!("../../shaders/shared/element.wgsl")),
     ("element4", include_str!("../../shaders/shared/element4.wgsl")),
+    ("lanes", include_str!("../../shaders/shared/lanes.wgsl")),
+    ("softplus", include_str!("../../shaders/shared/softplus.wgsl")),
     ("random", include_str!("../../shaders/shared/random.wgsl")),
     ("dropout", include_str!("../../shaders/shared/dropout.wgsl")),
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),

@@ -51,6 +51,47 @@ impl<'a> History<'a> {
     }
 }
 
+/// The columns of a history, for one that no dataset holds as it is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Columns {
+    pub items: Vec<u32>,
+    pub times: Vec<i64>,
+    pub places: Option<Vec<[f32; 2]>>,
+    pub ratings: Option<Vec<f32>>,
+}
+
+impl Columns {
+    pub fn history(&self, user: u32, request: Request) -> History<'_> {
+        let Columns { items, times, places, ratings } = self;
+        History { user, items, times, places: places.as_deref(), ratings: ratings.as_deref(), request }
+    }
+
+    /// From now on nothing is known of event `t` but its time.
+    pub fn hide(&mut self, t: usize) {
+        self.items[t] = 0;
+        if let Some(places) = &mut self.places {
+            places[t] = [f32::NAN; 2];
+        }
+        if let Some(ratings) = &mut self.ratings {
+            ratings[t] = f32::NAN;
+        }
+    }
+
+    /// `history` with a hidden event behind it, which stands for what is asked for: at the time of the request where that
+    /// is known, else at that of the newest event.
+    pub(super) fn asking(config: &Config, history: &History) -> Columns {
+        let newest = history.times.last().copied().unwrap_or(0);
+        let mut asked = Columns {
+            items: [history.items, &[0]].concat(),
+            times: [history.times, &[history.request.time.filter(|_| config.request_time).unwrap_or(newest)]].concat(),
+            places: history.places.map(|p| [p, &[[f32::NAN; 2]]].concat()),
+            ratings: history.ratings.map(|r| [r, &[f32::NAN]].concat()),
+        };
+        asked.hide(history.items.len());
+        asked
+    }
+}
+
 /// One table of the event embedding: its name, its rows, and the row of an event. Row 0 is for padding and "unknown".
 pub(super) struct Input {
     pub name: &'static str,
@@ -80,12 +121,20 @@ pub(super) fn inputs(config: &Config) -> Vec<Input> {
     if config.rating_input {
         list.push(Input { name: "rating", rows: 12, row: |_, h, t| h.ratings.map_or(0, |r| rating_bucket(r[t])) });
     }
+    if config.bidirectional {
+        list.push(Input { name: "mask", rows: 2, row: |_, h, t| u32::from(h.items[t] == 0) });
+    }
     list
+}
+
+/// Whether each position asks for what comes next, at a time that is known. One that looks both ways asks at its own.
+fn asks_ahead(config: &Config) -> bool {
+    config.request_time && !config.bidirectional
 }
 
 /// Seconds from event `t` to the one asked for where that is known, else from the one before to event `t`.
 fn gap(config: &Config, h: &History, t: usize) -> f32 {
-    let (from, to) = match config.request_time {
+    let (from, to) = match asks_ahead(config) {
         true => (h.times[t], query_time(config, h, t)),
         false => (h.times[t.saturating_sub(1)], h.times[t]),
     };
@@ -100,7 +149,7 @@ pub struct Batch {
     pub len: usize,
     /// Where each history begins.
     pub packed: Packed,
-    /// `[events]`
+    /// `[events]` items, 0 for hidden ones.
     pub items: Ids,
     /// `[rows]`
     pub users: Ids,
@@ -147,6 +196,17 @@ impl Batch {
         }
     }
 
+    /// Events of all histories.
+    pub fn events(&self) -> usize {
+        self.row_of.len()
+    }
+
+    /// Where each history begins among them.
+    pub fn begins(&self) -> Vec<u32> {
+        let first = |at: &usize| *at == 0 || self.row_of[at - 1] != self.row_of[*at];
+        (0..self.row_of.len()).filter(first).map(|at| at as u32).collect()
+    }
+
     /// `[rows]` rows of an `[events, dim]` tensor that hold each history's last event.
     pub fn last_positions(&self, gpu: &Gpu) -> Ids {
         let next = |at: usize| self.row_of.get(at + 1);
@@ -163,7 +223,7 @@ impl Batch {
 
 /// The time by which position `t` is asked what comes next.
 fn query_time(config: &Config, h: &History, t: usize) -> i64 {
-    if !config.request_time {
+    if !asks_ahead(config) {
         return h.times[t];
     }
     let next = h.times.get(t + 1).copied().or(h.request.time);

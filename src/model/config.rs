@@ -21,6 +21,11 @@ pub struct Config {
     pub scale_inputs: bool,
     /// Learned position embedding.
     pub positions: bool,
+    /// Events see those after them, too: trained by hiding some and asking what they were, and asked by a hidden event at
+    /// the end. For a Transformer alone.
+    pub bidirectional: bool,
+    /// Items are scored by the vectors by which they are read, or by others of their own.
+    pub tied: bool,
 
     /// User embedding: starts the GRU, scores items (the matrix-factorisation term).
     pub user: bool,
@@ -76,6 +81,8 @@ impl Default for Config {
             input_dropout: 0.2,
             scale_inputs: true,
             positions: true,
+            bidirectional: false,
+            tied: true,
             user: true,
             user_dropout: 0.5,
             mf: true,
@@ -105,10 +112,11 @@ impl Default for Config {
 }
 
 /// Names that [`Config::preset`] takes, each with what it is.
-pub const PRESETS: [(&str, &str); 5] = [
+pub const PRESETS: [(&str, &str); 6] = [
     ("desirepath", "every stage (the default)"),
     ("gru4rec", "a GRU over item embeddings. Hidasi et al. 2016"),
     ("sasrec", "a causal Transformer over items and positions. Kang & McAuley 2018"),
+    ("bert4rec", "a Transformer that looks both ways, trained on hidden events. Sun et al. 2019"),
     ("hstu", "a causal Transformer with time and position bias. Zhai et al. 2024"),
     ("mf", "user and item vectors alone. Koren et al. 2009"),
 ];
@@ -141,6 +149,7 @@ impl Config {
             "desirepath" => Config::default(),
             "gru4rec" => Config { gru: true, ..plain },
             "sasrec" => Config { positions: true, blocks: 2, heads: 1, ..plain },
+            "bert4rec" => Config { positions: true, bidirectional: true, blocks: 2, ..plain },
             "hstu" => Config { time_bias: true, position_bias: true, blocks: 2, ..plain },
             "mf" => Config { user: true, mf: true, user_dropout: 0.0, ..plain },
             _ => {
@@ -207,6 +216,16 @@ impl Config {
         check(
             !self.repeats || self.sequential(),
             "repeats = true needs a stage that reads the history: gru, attention, pool or blocks".into(),
+        )?;
+        check(
+            !self.bidirectional || !(self.gru || self.pool || self.repeats),
+            "bidirectional = true needs gru = false, pool = false and repeats = false: they look backwards alone"
+                .into(),
+        )?;
+        check(
+            !self.bidirectional || (self.len >= 2 && (self.attention || self.blocks > 0)),
+            "bidirectional = true needs attention or blocks, and len = 2 or more: the last place is for what is asked"
+                .into(),
         )?;
         check(!self.mf || self.user, "mf = true needs user = true".into())?;
         share("dropout", self.dropout)?;

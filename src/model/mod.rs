@@ -4,21 +4,23 @@
 //! items, categories, places, features → item vectors v ──────────────┐
 //! event embedding x = (v[item] + time + rating) √dim + position      │
 //! h = x + GRU(x; h₀ = tanh(W_u e_u)) → attention → blocks → norm → H │
-//! state = H + W_p pool(H) + M e_u            score = state · v + b ──┘
+//! state = H + W_p pool(H) + M e_u            score = state · v + b ──┘ (or v of their own: `tied = false`)
 //! p = (1 − g) softmax(score) + g pointer(H), g = σ(W_g H): where people come back (`repeats.rs`)
 //! ```
 
 mod batch;
 mod catalogue;
 mod config;
+mod loss;
 mod repeats;
 mod score;
 mod serving;
 
-pub use batch::{Batch, History, Request};
+pub use batch::{Batch, Columns, History, Request};
 pub use catalogue::Catalogue;
 pub use config::{Config, PRESETS};
-pub use score::{Recommendation, Targets};
+pub use loss::{Drawn, Objective, Targets};
+pub use score::Recommendation;
 pub use serving::{NewItem, Serving};
 
 use crate::gpu::Gpu;
@@ -41,6 +43,8 @@ pub struct Model {
     trained_items: usize,
     params: Params,
     item_table: Tensor,
+    /// What items are scored by, where that is not what they are read by.
+    output_table: Option<Tensor>,
     /// The same in fewer bits, to score with.
     packed: Option<ItemTable>,
     item_bias: Option<Tensor>,
@@ -105,6 +109,7 @@ impl Model {
             b: Some(p.add("output.bias", &[1], Init::Zero)),
         });
         let repeats = config.repeats.then(|| Repeats::new(p, dim, layout));
+        let output_table = (!config.tied).then(|| p.add("item.output", &[catalogue.n_items + 1, dim], EMBEDDING));
         Model {
             gpu: gpu.clone(),
             config: config.clone(),
@@ -112,6 +117,7 @@ impl Model {
             catalogue,
             params,
             item_table,
+            output_table,
             packed: None,
             item_bias,
             category,
@@ -161,7 +167,16 @@ impl Model {
 
     /// `[n_items + 1, dim]`: each item's own vector with what its category, place and features add.
     pub fn vectors(&self, tape: &mut Tape) -> Tensor {
-        let mut v = self.item_table.clone();
+        self.with_known(tape, &self.item_table)
+    }
+
+    /// `[n_items + 1, dim]`: what states are compared with: `vectors`, or the output's own with the same additions.
+    pub fn outputs(&self, tape: &mut Tape, vectors: &Tensor) -> Tensor {
+        self.output_table.as_ref().map_or_else(|| vectors.clone(), |table| self.with_known(tape, table))
+    }
+
+    fn with_known(&self, tape: &mut Tape, table: &Tensor) -> Tensor {
+        let mut v = table.clone();
         if let Some((table, of_item)) = &self.category {
             let rows = Rows { table, ids: of_item, padding: Some(0), factor: 1.0 };
             v = ops::embedding_onto(tape, Some(&v), rows, 0.0);
@@ -172,10 +187,13 @@ impl Model {
         v
     }
 
-    /// From now on `values: [n_items + 1, dim]` are the vectors of the items, and `packed` the same to score with: a model to
-    /// serve from.
-    pub(crate) fn fix_items(&mut self, values: &[f32], packed: Option<ItemTable>) {
+    /// From now on `values: [n_items + 1, dim]` are the vectors of the items, `outputs` those to score with where they are
+    /// others, and `packed` the latter in fewer bits: a model to serve from.
+    pub(crate) fn fix_items(&mut self, values: &[f32], outputs: Option<&[f32]>, packed: Option<ItemTable>) {
         self.item_table.write(values);
+        if let (Some(table), Some(outputs)) = (&self.output_table, outputs) {
+            table.write(outputs);
+        }
         self.category = None;
         self.known.clear();
         self.packed = packed;
@@ -237,7 +255,8 @@ impl Model {
     }
 
     fn block_input<'a>(&self, batch: &'a Batch, bias: Option<&'a ops::SpaceTime>) -> BlockInput<'a> {
-        BlockInput { lengths: (&batch.packed).into(), bias, dropout: self.config.dropout }
+        let Config { dropout, bidirectional, .. } = self.config;
+        BlockInput { lengths: (&batch.packed).into(), bias, dropout, causal: !bidirectional }
     }
 
     /// `[n, dim]`: user states at `n` events of the batch, which score items by `state · v + b`.

@@ -128,7 +128,7 @@ pub(super) struct Forward {
     pub sequence: Option<(Tensor, Tensor)>,
     /// `[rows, dim]`
     pub states: Tensor,
-    /// `[n_items + 1, dim]`
+    /// `[n_items + 1, dim]`: what the states are compared with.
     pub vectors: Tensor,
 }
 

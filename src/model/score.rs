@@ -1,29 +1,12 @@
-//! What comes out of a state: a loss while training, a ranking while serving.
+//! What comes out of a state while serving: a ranking. What comes out in training is in `loss.rs`.
 
 use super::repeats::{Forward, Owns};
-use super::{Batch, History, Model, rows_of};
+use super::{Batch, Columns, History, Model, rows_of};
 use crate::error::Result;
 use crate::nn::Linear;
-use crate::ops::{self, CrossEntropy, Exclusions, Ids, Masked, Rows};
+use crate::ops::{self, Exclusions, Ids, Rows};
 use crate::tape::Tape;
 use crate::tensor::{Tensor, Words};
-
-/// What a training batch is to predict.
-#[derive(Debug)]
-pub struct Targets {
-    /// Events of the batch that have a target.
-    pub at: Ids,
-    /// The item that followed at each.
-    pub items: Ids,
-    /// `u32 [events]`: the same for all events, [`IGNORE`](ops::IGNORE) where nothing is to be predicted.
-    pub next: Tensor,
-    /// For the sigmoid output: a random item for each position, to be told apart from the target.
-    pub negatives: Ids,
-    /// For the sigmoid output where there are ratings: 1 for a target that was liked, 0 for one that was not.
-    pub likes: Option<Tensor>,
-    /// Items that are no classes at a position: where what a user has had is never recommended, it need not lose.
-    pub masked: Option<Masked>,
-}
 
 /// One recommended item.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,50 +39,6 @@ impl Odds {
 }
 
 impl Model {
-    /// `[1]`: mean negative log likelihood of the targets over the whole catalogue, plus the weighted output loss.
-    pub fn loss(&self, tape: &mut Tape, batch: &Batch, targets: &Targets) -> Tensor {
-        let vectors = self.vectors(tape);
-        let h = self.sequence(tape, batch, &vectors);
-        let own = h.as_ref().map(|h| rows_of(tape, h, &targets.at));
-        let states = self.states_from(tape, batch, own.as_ref(), &targets.at);
-        let options = CrossEntropy {
-            smoothing: self.config.label_smoothing,
-            first_item: 1,
-            masked: targets.masked.as_ref(),
-            ..CrossEntropy::default()
-        };
-        let items = targets.items.tensor();
-        let mut nll = ops::cross_entropy(tape, &states, &vectors, self.item_bias.as_ref(), items, &options);
-        if let (Some(repeats), Some(h), Some(own)) = (&self.repeats, &h, &own) {
-            nll = repeats.loss(tape, self, [h, own, &nll], batch, targets);
-        }
-        let n = targets.items.host().len() as f32;
-        let loss = ops::mean(tape, &nll, n);
-        match self.output_loss(tape, &states, &vectors, targets) {
-            None => loss,
-            Some(output) => ops::add(tape, &loss, &output),
-        }
-    }
-
-    /// `[1]`: weighted binary cross-entropy of the sigmoid output: liked or not where there are ratings, else target or random.
-    fn output_loss(&self, tape: &mut Tape, states: &Tensor, vectors: &Tensor, targets: &Targets) -> Option<Tensor> {
-        let output = self.output.as_ref()?;
-        let (gpu, bias) = (&self.gpu, output.b.as_ref()?);
-        let n = targets.items.host().len();
-        let mut part = |items: &Ids, labels: &Tensor| {
-            let scores = self.pair_scores(tape, states, vectors, items);
-            let logits = ops::affine(tape, &scores, &output.w, bias);
-            let losses = ops::bce_with_logits(tape, &logits, labels);
-            ops::mean(tape, &losses, n as f32 / self.config.output_weight)
-        };
-        if let Some(likes) = &targets.likes {
-            return Some(part(&targets.items, likes));
-        }
-        let taken = part(&targets.items, &Tensor::full(gpu, &[n], 1.0));
-        let random = part(&targets.negatives, &Tensor::zeros(gpu, &[n]));
-        Some(ops::add(tape, &taken, &random))
-    }
-
     /// States after each history's last event, and the item vectors that they score.
     pub fn last_states(&self, histories: &[History]) -> (Tensor, Tensor) {
         let Forward { states, vectors, .. } = self.forward(&self.newest(histories));
@@ -108,18 +47,30 @@ impl Model {
 
     /// What the model sees of the histories.
     fn newest<'a>(&self, histories: &[History<'a>]) -> Vec<History<'a>> {
-        histories.iter().map(|h| h.last(self.config.len)).collect()
+        // Where the model looks both ways, the last place is for what is asked.
+        let len = self.config.len - usize::from(self.config.bidirectional);
+        histories.iter().map(|h| h.last(len)).collect()
     }
 
     fn forward(&self, histories: &[History]) -> Forward {
         let tape = &mut Tape::off();
+        let asking = self.asking(histories);
+        let asked: Vec<History> = asking.iter().zip(histories).map(|(a, h)| a.history(h.user, h.request)).collect();
+        let histories = if self.config.bidirectional { &asked[..] } else { histories };
         let batch = Batch::new(&self.gpu, &self.config, &self.catalogue, histories);
         let vectors = self.vectors(tape);
         let at = batch.last_positions(&self.gpu);
         let h = self.sequence(tape, &batch, &vectors);
         let own = h.as_ref().map(|h| rows_of(tape, h, &at));
         let states = self.states_from(tape, &batch, own.as_ref(), &at);
+        let vectors = self.outputs(tape, &vectors);
         Forward { batch, sequence: h.zip(own), states, vectors }
+    }
+
+    /// Where the model looks both ways, what it is asked by: the histories with one hidden event more.
+    fn asking(&self, histories: &[History]) -> Vec<Columns> {
+        let columns = |h| Columns::asking(&self.config, h);
+        histories.iter().filter(|_| self.config.bidirectional).map(columns).collect()
     }
 
     /// A forward pass, and what the pointer says of each history's own items (nothing where there is none).
@@ -134,7 +85,7 @@ impl Model {
     }
 
     /// `[n]`: the score of one item for each of `states: [n, dim]`.
-    fn pair_scores(&self, tape: &mut Tape, states: &Tensor, vectors: &Tensor, items: &Ids) -> Tensor {
+    pub(super) fn pair_scores(&self, tape: &mut Tape, states: &Tensor, vectors: &Tensor, items: &Ids) -> Tensor {
         let v = ops::embedding(tape, vectors, items, None);
         let scores = ops::dot(tape, states, &v);
         let Some(bias) = &self.item_bias else { return scores };
@@ -209,15 +160,23 @@ impl Model {
         Odds { shared: self.repeats.is_some() && !self.catalogue.rated, output: output.map(line) }
     }
 
-    /// Share of attention that each event of `history` gets from the last one, over all heads of the first attention.
-    /// `None` where the model has none.
+    /// Share of attention that each event of `history` gets from the last one (from what is asked for, where the model looks
+    /// both ways), over all heads of the first attention. `None` where the model has none.
     pub fn explain(&self, history: &History) -> Result<Option<Vec<f32>>> {
-        let batch = Batch::new(&self.gpu, &self.config, &self.catalogue, &[*history]);
+        let newest = self.newest(std::slice::from_ref(history));
+        let (n, older) = (newest[0].items.len(), history.items.len() - newest[0].items.len());
+        let asked = self.asking(&newest);
+        let asked = asked.first().map_or(newest[0], |a| a.history(history.user, history.request));
+        let batch = Batch::new(&self.gpu, &self.config, &self.catalogue, &[asked]);
         let Some(weights) = self.attention_weights(&batch) else { return Ok(None) };
         let heads = self.config.heads;
         let weights = weights.to_vec::<f32>()?;
-        let mean = |t: usize| (0..heads).map(|h| weights[h * batch.len + t]).sum::<f32>() / heads as f32;
-        Ok(Some((0..batch.len).map(mean).collect()))
+        let sum = |t: usize| (0..heads).map(|h| weights[h * batch.len + t]).sum::<f32>();
+        // What is asked for looks at itself, too: that is no event.
+        let all = (0..n).map(sum).sum::<f32>();
+        let share = |t: usize| sum(t) / all.max(f32::MIN_POSITIVE);
+        // Nor does it see events that are too old.
+        Ok(Some(std::iter::repeat_n(0.0, older).chain((0..n).map(share)).collect()))
     }
 
     /// Scores, ids and odds in one read: each wait for a device costs as much as many kernels.

@@ -34,8 +34,17 @@ pub struct Serving {
     /// Items that training saw; those in use; rows beyond are free.
     trained: usize,
     items: usize,
-    /// Mean own vector of the items of each category, and of all at 0; mean bias.
-    prior: Option<(Vec<Vec<f32>>, f32)>,
+    prior: Option<Prior>,
+}
+
+/// What an item is like before anything is known of it.
+#[derive(Debug)]
+struct Prior {
+    /// Mean own vector of the items of each category, and of all at 0; the same of those to score by, if they are others.
+    means: Vec<Vec<f32>>,
+    outputs: Option<Vec<Vec<f32>>>,
+    /// The mean.
+    bias: f32,
 }
 
 impl Deref for Serving {
@@ -52,12 +61,14 @@ impl Serving {
     /// When the device fails.
     pub fn new(mut model: Model, spare: usize) -> Result<Serving> {
         let items = model.catalogue.n_items;
-        let vectors = model.vectors(&mut Tape::off());
+        let tape = &mut Tape::off();
+        let vectors = model.vectors(tape);
+        let outputs = model.output_table.is_some().then(|| model.outputs(tape, &vectors));
         let prior = (spare > 0).then(|| prior(&model)).transpose()?;
         let category = model.category.take().map(|(table, _)| table);
         let maps = std::mem::take(&mut model.known).into_iter().map(|(_, map)| map).collect();
         model.params = Params::new(&model.gpu, 0);
-        model.item_table = vectors;
+        (model.item_table, model.output_table) = (vectors, outputs);
         let mut serving = Serving { model, category, maps, trained: items, items, prior };
         if spare > 0 {
             serving.grow(spare)?;
@@ -67,11 +78,13 @@ impl Serving {
     }
 
     fn grow(&mut self, spare: usize) -> Result<()> {
-        let Model { gpu, catalogue, item_table, item_bias, .. } = &mut self.model;
+        let Model { gpu, catalogue, item_table, output_table, item_bias, .. } = &mut self.model;
         // Row 0 is padding, which nobody reads: so are the free rows.
         let rows: Vec<u32> = (0..=self.items as u32).chain(std::iter::repeat_n(0, spare)).collect();
         let ids = Ids::new(gpu, &rows, &[rows.len()], self.items + 1);
-        *item_table = ops::embedding(&mut Tape::off(), item_table, &ids, Some(0));
+        for table in std::iter::once(item_table).chain(output_table) {
+            *table = ops::embedding(&mut Tape::off(), table, &ids, Some(0));
+        }
         let mut bias = match item_bias {
             Some(bias) => bias.to_vec::<f32>()?,
             None => vec![0.0; self.items + 1],
@@ -107,25 +120,16 @@ impl Serving {
     /// # Panics
     /// When no row is free, or `id` is none of a new item.
     pub fn put(&mut self, id: Option<u32>, item: &NewItem) -> Result<u32> {
-        let (means, bias) = self.prior.as_ref().expect("a catalogue with spare rows");
+        let prior = self.prior.as_ref().expect("a catalogue with spare rows");
         let id = id.unwrap_or(self.items as u32 + 1);
         assert!((id as usize) < self.item_table.shape()[0], "no free row for item {id}");
-        let own = means.get(item.category as usize).filter(|mean| !mean.is_empty()).unwrap_or(&means[0]);
-        let (model, tape) = (&self.model, &mut Tape::off());
-        let gpu = &model.gpu;
-        let mut v = Tensor::from_slice(gpu, own, &[1, own.len()]);
-        if let Some(table) = &self.category {
-            let row = Ids::new(gpu, &[item.category], &[1], table.shape()[0]);
-            let part = ops::embedding(tape, table, &row, Some(0));
-            v = ops::add(tape, &v, &part);
-        }
-        for (map, known) in self.maps.iter().zip(self.known(item)) {
-            let known = Tensor::from_slice(gpu, &known, &[1, known.len()]);
-            v = map.forward(tape, &known, Activation::None, Some(&v));
-        }
-        let (row, bias) = (v.to_vec::<f32>()?, *bias);
+        let (row, bias) = (self.vector_of(item, &prior.means)?, prior.bias);
+        let output = prior.outputs.as_ref().map(|means| self.vector_of(item, means)).transpose()?;
         let at = id as usize;
         self.model.item_table.row_range(at, 1).write(&row);
+        if let (Some(table), Some(output)) = (&self.model.output_table, output) {
+            table.row_range(at, 1).write(&output);
+        }
         if let Some(table) = &self.model.item_bias {
             table.row_range(at, 1).write(&[bias]);
         }
@@ -137,6 +141,28 @@ impl Serving {
         }
         self.items = self.items.max(at);
         Ok(id)
+    }
+
+    /// The vector of an item that starts from one of `means`.
+    fn vector_of(&self, item: &NewItem, means: &[Vec<f32>]) -> Result<Vec<f32>> {
+        let own = means.get(item.category as usize).filter(|mean| !mean.is_empty()).unwrap_or(&means[0]);
+        let (gpu, tape) = (&self.model.gpu, &mut Tape::off());
+        let mut v = Tensor::from_slice(gpu, own, &[1, own.len()]);
+        if let Some(table) = &self.category {
+            let row = Ids::new(gpu, &[item.category], &[1], table.shape()[0]);
+            let part = ops::embedding(tape, table, &row, Some(0));
+            v = ops::add(tape, &v, &part);
+        }
+        for (map, known) in self.maps.iter().zip(self.known(item)) {
+            let known = Tensor::from_slice(gpu, &known, &[1, known.len()]);
+            v = map.forward(tape, &known, Activation::None, Some(&v));
+        }
+        v.to_vec()
+    }
+
+    /// What states are compared with.
+    fn scored_by(&self) -> &Tensor {
+        self.output_table.as_ref().unwrap_or(&self.item_table)
     }
 
     /// What goes into the maps for `item`, in their order.
@@ -203,12 +229,12 @@ impl Serving {
     /// # Errors
     /// When the device fails.
     pub fn directions(&self) -> Result<Tensor> {
-        let mut values = self.item_table.to_vec::<f32>()?;
+        let mut values = self.scored_by().to_vec::<f32>()?;
         for row in values.chunks_exact_mut(self.config.dim) {
             let length = row.iter().map(|v| v * v).sum::<f32>().sqrt();
             row.iter_mut().for_each(|v| *v /= length.max(1e-12));
         }
-        Ok(Tensor::from_slice(&self.gpu, &values, self.item_table.shape()))
+        Ok(Tensor::from_slice(&self.gpu, &values, self.scored_by().shape()))
     }
 }
 
@@ -268,7 +294,7 @@ impl Serving {
         k: usize,
     ) -> Result<Vec<Vec<Recommendation>>> {
         let states = self.with_users(states, users);
-        self.best(&states, &self.item_table, &vec![Owns::default(); users.len()], exclude, k)
+        self.best(&states, self.scored_by(), &vec![Owns::default(); users.len()], exclude, k)
     }
 
     /// [`Serving::score`] from the GRU's states `[rows, dim]` of `users`.
@@ -277,7 +303,7 @@ impl Serving {
     /// When the device fails.
     pub fn score_from(&self, states: &[f32], users: &[u32], items: &[Vec<u32>]) -> Result<Vec<Vec<Recommendation>>> {
         let states = self.with_users(states, users);
-        self.score_states(&states, &self.item_table, &vec![Owns::default(); users.len()], items)
+        self.score_states(&states, self.scored_by(), &vec![Owns::default(); users.len()], items)
     }
 
     fn with_users(&self, states: &[f32], users: &[u32]) -> Tensor {
@@ -291,10 +317,19 @@ impl Serving {
     }
 }
 
-/// What an item is like before anything is known of it: see [`Serving`].
-fn prior(model: &Model) -> Result<(Vec<Vec<f32>>, f32)> {
-    let (dim, n) = (model.config.dim, model.catalogue.n_items);
-    let table = model.item_table.to_vec::<f32>()?;
+fn prior(model: &Model) -> Result<Prior> {
+    let bias = match &model.item_bias {
+        Some(bias) => bias.to_vec::<f32>()?[1..].iter().sum::<f32>() / model.catalogue.n_items.max(1) as f32,
+        None => 0.0,
+    };
+    let outputs = model.output_table.as_ref().map(|table| means(model, table)).transpose()?;
+    Ok(Prior { means: means(model, &model.item_table)?, outputs, bias })
+}
+
+/// The mean row of `table` over the items of each category, and over all items at 0.
+fn means(model: &Model, table: &Tensor) -> Result<Vec<Vec<f32>>> {
+    let dim = model.config.dim;
+    let table = table.to_vec::<f32>()?;
     let mut sums = vec![(vec![0.0f64; dim], 0usize); model.catalogue.n_categories + 1];
     for (item, row) in table.chunks_exact(dim).enumerate().skip(1) {
         let category = model.catalogue.category_of(item) as usize;
@@ -307,9 +342,5 @@ fn prior(model: &Model) -> Result<(Vec<Vec<f32>>, f32)> {
         0 => Vec::new(),
         _ => sum.iter().map(|s| (s / *count as f64) as f32).collect(),
     };
-    let bias = match &model.item_bias {
-        Some(bias) => bias.to_vec::<f32>()?[1..].iter().sum::<f32>() / n.max(1) as f32,
-        None => 0.0,
-    };
-    Ok((sums.iter().map(mean).collect(), bias))
+    Ok(sums.iter().map(mean).collect())
 }

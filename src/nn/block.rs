@@ -9,9 +9,11 @@ pub struct BlockInput<'a> {
     pub lengths: Lengths<'a>,
     pub bias: Option<&'a SpaceTime>,
     pub dropout: f32,
+    /// Each event sees those before it alone, not those after.
+    pub causal: bool,
 }
 
-/// Pre-norm Transformer block, causal: `x + attention(norm(x))`, then `x + ffn(norm(x))`. Without `ffn` it is the
+/// Pre-norm Transformer block: `x + attention(norm(x))`, then `x + ffn(norm(x))`. Without `ffn` it is the
 /// attention stage alone. Xiong et al. 2020, <https://arxiv.org/abs/2002.04745>
 #[derive(Debug)]
 pub struct Block {
@@ -60,6 +62,7 @@ impl Block {
     }
 
     fn options<'a>(&self, input: BlockInput<'a>) -> Attention<'a> {
-        Attention { heads: self.heads, causal: true, lengths: input.lengths, dropout: input.dropout, bias: input.bias }
+        let BlockInput { lengths, bias, dropout, causal } = input;
+        Attention { heads: self.heads, causal, lengths, dropout, bias }
     }
 }

@@ -38,6 +38,15 @@ impl Masked {
         let spans = Tensor::from_slice(gpu, spans.as_flattened(), &[spans.len(), 2]);
         Masked { ids: Tensor::from_slice(gpu, ids, &[ids.len()]), spans }
     }
+
+    pub(super) fn ids(&self) -> &Tensor {
+        &self.ids
+    }
+
+    /// `[rows, 2]`
+    pub(super) fn spans(&self) -> &Tensor {
+        &self.spans
+    }
 }
 
 /// How [`cross_entropy`] counts, and what memory it may take.

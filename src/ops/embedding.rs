@@ -92,7 +92,7 @@ fn word(n: usize) -> u32 {
 }
 
 /// `plus + factor ·` every row of `dy` added to the row of the table that its id names, in the shape of `table`.
-fn sum_by_row(
+pub(super) fn sum_by_row(
     dy: &Tensor,
     ids: &Ids,
     padding: Option<u32>,

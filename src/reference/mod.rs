@@ -6,9 +6,11 @@
 //! `[batch, len, ..]` input is valid at positions `0..lengths[b]`, and outputs at other positions are zero.
 
 mod loss;
+mod sampled;
 mod sequence;
 
 pub use loss::{bce_with_logits, cross_entropy, mean, mixture, pointer_mixture};
+pub use sampled::{Sampled, bpr, dot_rows, gbce, sampled_softmax};
 pub use sequence::{
     Attention, AttentionBias, CategoryBias, Gru, PlaceBias, TimeBias, attention, attention_pool, attention_weights,
     gru, gru_last, gru_step, pointer, pointer_weights,

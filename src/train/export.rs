@@ -18,6 +18,8 @@ const WEIGHTS: &str = "model.safetensors";
 const VECTORS: &str = "item.vectors";
 /// `[n_items + 1]`: for int8, what one is worth in each row.
 const SCALES: &str = "item.scales";
+/// What items are read by, where they are scored by others.
+const INPUTS: [&str; 2] = ["item.inputs", "item.inputs.scales"];
 
 /// How an exported model keeps the vectors of its items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,9 +34,9 @@ pub enum ItemBits {
     Int8,
 }
 
-/// Parameters that [`VECTORS`] stand for.
+/// Parameters that [`VECTORS`] and [`INPUTS`] stand for.
 fn is_replaced(name: &str) -> bool {
-    let tables = ["item.table", "category.table"];
+    let tables = ["item.table", "item.output", "category.table"];
     tables.contains(&name) || name.starts_with("place.map") || name.starts_with("feature.map")
 }
 
@@ -51,41 +53,50 @@ pub fn export(gpu: &Gpu, checkpoint: &Checkpoint, bits: ItemBits, out: &Path) ->
         )));
     }
     let model = checkpoint.load(gpu, &checkpoint.data()?)?;
-    let vectors = model.vectors(&mut Tape::off());
-    let shape = vectors.shape().to_vec();
-    let vectors = vectors.to_vec::<f32>()?;
-    if vectors.iter().any(|v| !v.is_finite()) {
+    let inputs = model.vectors(&mut Tape::off());
+    let outputs = model.outputs(&mut Tape::off(), &inputs);
+    let shape = outputs.shape().to_vec();
+    let mut tables = vec![([VECTORS, SCALES], outputs.to_vec::<f32>()?)];
+    if !checkpoint.config.tied {
+        tables.push((INPUTS, inputs.to_vec()?));
+    }
+    if tables.iter().flat_map(|(_, values)| values).any(|v| !v.is_finite()) {
         return Err(Error::format(checkpoint.folder(), "it has vectors that are no numbers: train it again"));
     }
     FOLDER.replace(out, |folder| {
-        write_weights(&folder.join(WEIGHTS), &model, &shape, &vectors, bits)?;
+        write_weights(&folder.join(WEIGHTS), &model, &shape, &tables, bits)?;
         let data = checkpoint.folder().join("data");
         link_folder(&data, &folder.join("data")).map_err(|e| Error::file(&data, &e))?;
         write_json(&folder.join("config.json"), &checkpoint.header(Some(bits)))
     })
 }
 
-fn write_weights(path: &Path, model: &Model, shape: &[usize], vectors: &[f32], bits: ItemBits) -> Result<()> {
+/// Vectors of all items, under the names of them and of their scales.
+type Table = ([&'static str; 2], Vec<f32>);
+
+fn write_weights(path: &Path, model: &Model, shape: &[usize], tables: &[Table], bits: ItemBits) -> Result<()> {
     let failed = |e: safetensors::SafeTensorError| Error::format(path, e.to_string());
     let mut parts: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
     for p in model.params().list().iter().filter(|p| !is_replaced(&p.name)) {
         let bytes = bytemuck::cast_slice(&p.tensor.to_vec::<f32>()?).to_vec();
         parts.push((p.name.clone(), Dtype::F32, p.tensor.shape().to_vec(), bytes));
     }
-    let quantised = match bits {
-        ItemBits::F32 => None,
-        ItemBits::F16 => Some(Quantised::f16(vectors)),
-        ItemBits::Int8 => Some(Quantised::int8(vectors, shape[1])),
-    };
     let mut put = |name: &str, dtype, shape: &[usize], bytes: &[u8]| {
         parts.push((name.into(), dtype, shape.to_vec(), bytes.to_vec()));
     };
-    match &quantised {
-        None => put(VECTORS, Dtype::F32, shape, bytemuck::cast_slice(vectors)),
-        Some(Quantised::F16(values)) => put(VECTORS, Dtype::F16, shape, bytemuck::cast_slice(values)),
-        Some(Quantised::Int8(values, scales)) => {
-            put(VECTORS, Dtype::I8, shape, bytemuck::cast_slice(values));
-            put(SCALES, Dtype::F32, &shape[..1], bytemuck::cast_slice(scales));
+    for ([name, of_scales], vectors) in tables {
+        let quantised = match bits {
+            ItemBits::F32 => None,
+            ItemBits::F16 => Some(Quantised::f16(vectors)),
+            ItemBits::Int8 => Some(Quantised::int8(vectors, shape[1])),
+        };
+        match &quantised {
+            None => put(name, Dtype::F32, shape, bytemuck::cast_slice(vectors)),
+            Some(Quantised::F16(values)) => put(name, Dtype::F16, shape, bytemuck::cast_slice(values)),
+            Some(Quantised::Int8(values, scales)) => {
+                put(name, Dtype::I8, shape, bytemuck::cast_slice(values));
+                put(of_scales, Dtype::F32, &shape[..1], bytemuck::cast_slice(scales));
+            }
         }
     }
     let mut views = Vec::new();
@@ -103,14 +114,21 @@ pub(super) fn load_into(folder: &Path, bits: ItemBits, model: &mut Model) -> Res
     let values = read_tensors(&path, kept.iter().map(|p| (p.name.as_str(), p.tensor.shape())))?;
     kept.iter().zip(&values).for_each(|(p, v)| p.tensor.write(v));
     let (rows, dim) = (model.catalogue().n_items + 1, model.config().dim);
-    let items = items(&path, &read(&path)?, [rows, dim], bits)?;
-    match items {
-        Vectors::Plain(values) => model.fix_items(&values, None),
-        Vectors::Packed(values) => {
-            let table = ItemTable::new(model.gpu(), &values, dim);
-            model.fix_items(&values.floats(dim), Some(table));
-        }
+    let bytes = read(&path)?;
+    let table = |names| items(&path, &bytes, names, [rows, dim], bits);
+    let (outputs, packed) = match table([VECTORS, SCALES])? {
+        Vectors::Plain(values) => (values, None),
+        Vectors::Packed(values) => (values.floats(dim), Some(ItemTable::new(model.gpu(), &values, dim))),
+    };
+    if model.config().tied {
+        model.fix_items(&outputs, None, packed);
+        return Ok(());
     }
+    let inputs = match table(INPUTS)? {
+        Vectors::Plain(values) => values,
+        Vectors::Packed(values) => values.floats(dim),
+    };
+    model.fix_items(&inputs, Some(&outputs), packed);
     Ok(())
 }
 
@@ -120,7 +138,13 @@ enum Vectors {
 }
 
 /// The vectors of items in a file of `bytes`.
-fn items(path: &Path, bytes: &[u8], [rows, dim]: [usize; 2], bits: ItemBits) -> Result<Vectors> {
+fn items(
+    path: &Path,
+    bytes: &[u8],
+    [name, of_scales]: [&str; 2],
+    [rows, dim]: [usize; 2],
+    bits: ItemBits,
+) -> Result<Vectors> {
     let damaged = |e: String| Error::format(path, format!("damaged or cut short: {e}"));
     let file = SafeTensors::deserialize(bytes).map_err(|e| damaged(e.to_string()))?;
     let part = |name: &str, dtype: Dtype, shape: &[usize]| {
@@ -135,14 +159,14 @@ fn items(path: &Path, bytes: &[u8], [rows, dim]: [usize; 2], bits: ItemBits) -> 
     let (shape, too_wide) = ([rows, dim], bits == ItemBits::Int8 && dim > MAX_INT8_DIM);
     let vectors = match bits {
         _ if too_wide => return Err(damaged(format!("int8 rows of {dim} numbers"))),
-        ItemBits::F32 => Vectors::Plain(floats(part(VECTORS, Dtype::F32, &shape)?)),
+        ItemBits::F32 => Vectors::Plain(floats(part(name, Dtype::F32, &shape)?)),
         ItemBits::F16 => {
-            let values: Vec<f16> = bytemuck::pod_collect_to_vec(&part(VECTORS, Dtype::F16, &shape)?);
+            let values: Vec<f16> = bytemuck::pod_collect_to_vec(&part(name, Dtype::F16, &shape)?);
             Vectors::Packed(Quantised::F16(values))
         }
         ItemBits::Int8 => {
-            let values: Vec<i8> = bytemuck::pod_collect_to_vec(&part(VECTORS, Dtype::I8, &shape)?);
-            Vectors::Packed(Quantised::Int8(values, floats(part(SCALES, Dtype::F32, &[rows])?)))
+            let values: Vec<i8> = bytemuck::pod_collect_to_vec(&part(name, Dtype::I8, &shape)?);
+            Vectors::Packed(Quantised::Int8(values, floats(part(of_scales, Dtype::F32, &[rows])?)))
         }
     };
     let finite = match &vectors {
@@ -168,5 +192,5 @@ pub fn inspect_weights(bytes: &[u8], names: &[(&str, &[usize])]) -> Result<()> {
 /// When they do not.
 #[doc(hidden)]
 pub fn inspect_items(bytes: &[u8], shape: [usize; 2], bits: ItemBits) -> Result<()> {
-    items(Path::new("bytes"), bytes, shape, bits).map(drop)
+    items(Path::new("bytes"), bytes, [VECTORS, SCALES], shape, bits).map(drop)
 }

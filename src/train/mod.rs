@@ -1,21 +1,25 @@
 //! From a dataset to a trained model, in steps that a kill cannot spoil.
 
+mod augment;
+mod batch;
 mod catalogue;
 mod checkpoint;
 mod export;
+mod negatives;
 mod options;
 mod sampler;
 mod update;
 
+pub use augment::{Augment, Augments};
+pub use batch::{Judging, training_batch};
 pub use catalogue::{catalogue_of, item_ids, user_id};
 pub use checkpoint::{Checkpoint, FORMAT, Origin, fingerprint};
 pub use export::{ItemBits, export};
 #[doc(hidden)]
 pub use export::{inspect_items, inspect_weights};
-pub use options::{TrainOptions, read_settings, set};
-pub use sampler::{
-    Judging, Stretch, Windows, epoch_batches, history, known_user, request_of, stretches, training_batch,
-};
+pub use negatives::Drawing;
+pub use options::{Loss, Positions, TrainOptions, read_settings, set};
+pub use sampler::{Stretch, Windows, epoch_batches, history, known_user, request_of, stretches};
 pub use update::UpdateOptions;
 
 use crate::data::Dataset;
@@ -90,10 +94,9 @@ impl<'a> Trainer<'a> {
     pub fn new(gpu: &Gpu, dataset: &'a Dataset, config: &Config, options: &TrainOptions, seen: Seen) -> Result<Self> {
         config.validate()?;
         options.validate()?;
-        if options.mask_seen && seen == Seen::Filter && config.label_smoothing > 0.0 {
-            return Err(Error::Config("label_smoothing works with mask_seen = false alone: set one of the two".into()));
-        }
-        let model = Model::new(gpu, &fitting(config, dataset, seen), catalogue_of(dataset), options.seed);
+        let (config, mask_seen) = (&fitting(config, dataset, seen), options.mask_seen && seen == Seen::Filter);
+        options.fits(config, mask_seen, gpu.info().max_binding)?;
+        let model = Model::new(gpu, config, catalogue_of(dataset), options.seed);
         let stretches = stretches(dataset, config.len, options.windows);
         if stretches.is_empty() {
             return Err(Error::NothingToLearn(
@@ -102,8 +105,8 @@ impl<'a> Trainer<'a> {
             ));
         }
         let moments = model.params().moments();
-        let mask_seen = options.mask_seen && seen == Seen::Filter;
-        let judging = Judging { like: options.like_from(dataset), mask_seen };
+        let (drawing, like) = (Drawing::new(gpu, dataset, options), options.like_from(dataset));
+        let judging = Judging { like, mask_seen, drawing, options: options.clone() };
         let (options, state) = (options.clone(), State::default());
         Ok(Trainer { dataset, options, seen, model, moments, best: None, state, stretches, judging, origin: None })
     }
@@ -214,7 +217,7 @@ impl<'a> Trainer<'a> {
     pub fn step(&self, rows: &[&Stretch], total: u64) -> Tensor {
         let gpu = self.model.gpu().clone();
         let key = (self.options.seed, self.state.step);
-        let (batch, targets) = training_batch(&self.model, self.dataset, rows, self.judging, key);
+        let (batch, targets) = training_batch(&self.model, self.dataset, rows, &self.judging, key);
         let mut tape = Tape::new(self.options.seed.rotate_left(32) ^ self.state.step);
         let loss = self.model.loss(&mut tape, &batch, &targets);
         let grads = tape.backward(&loss);

@@ -1,4 +1,4 @@
-use super::Windows;
+use super::{Augments, Windows};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::eval::training_events;
@@ -29,12 +29,62 @@ pub struct TrainOptions {
     pub windows: Windows,
     /// Where seen items are filtered: leave them out of the training softmax, too.
     pub mask_seen: bool,
+    /// What the targets are compared with: see [`Loss`].
+    pub loss: Loss,
+    /// Items drawn for a loss other than the full one.
+    pub negatives: usize,
+    /// One draw for all positions of a step, or one for each.
+    pub negatives_shared: bool,
+    /// An item is drawn as often as its number of events to this power says: 0 draws all alike, 1 what is popular.
+    pub negatives_power: f32,
+    /// Of the sampled softmax: scores are divided by it.
+    pub temperature: f32,
+    /// The sampled softmax takes back how often each item is drawn: its sum then stands for that over the catalogue.
+    pub log_q: bool,
+    /// Calibration of gBCE: 0 is plain binary cross-entropy, 1 takes back the whole overconfidence of a sample.
+    pub gbce_t: f32,
+    /// Which positions of a history are to be predicted.
+    pub targets: Positions,
+    /// For a bidirectional model: share of events that are hidden, and share of rows where that is the last one alone.
+    pub mask_share: f32,
+    pub mask_last: f32,
+    /// How rows are changed at random, with commas between: see [`Augment`](super::Augment).
+    pub augment: Augments,
+    /// Share of rows that are changed, and share of their events that changes.
+    pub augment_share: f32,
+    pub augment_events: f32,
     /// Validate every so many epochs.
     pub validate_every: usize,
     /// Write a checkpoint every so many steps within an epoch, too; 0 for at the end of each epoch alone.
     pub checkpoint_steps: usize,
     /// A rating from here on is "liked" (for the sigmoid output); by default three quarters up the range of ratings.
     pub like: Option<f32>,
+}
+
+/// What each target is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "kebab-case")]
+pub enum Loss {
+    /// The whole catalogue.
+    #[default]
+    Full,
+    /// Drawn items, by softmax: see [`ops::sampled_softmax`](crate::ops::sampled_softmax()).
+    SampledSoftmax,
+    /// Drawn items, each alone: see [`ops::gbce`](crate::ops::gbce()).
+    Gbce,
+    /// Drawn items, in pairs: see [`ops::bpr`](crate::ops::bpr()).
+    Bpr,
+}
+
+/// Which positions of a history are to be predicted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Positions {
+    /// Every event from what came before it.
+    #[default]
+    All,
+    /// The last one alone.
+    Last,
 }
 
 impl Default for TrainOptions {
@@ -52,6 +102,19 @@ impl Default for TrainOptions {
             clip: 5.0,
             windows: Windows::Last,
             mask_seen: true,
+            loss: Loss::Full,
+            negatives: 256,
+            negatives_shared: true,
+            negatives_power: 0.0,
+            temperature: 1.0,
+            log_q: true,
+            gbce_t: 0.75,
+            targets: Positions::All,
+            mask_share: 0.2,
+            mask_last: 0.1,
+            augment: Augments::default(),
+            augment_share: 0.5,
+            augment_events: 0.3,
             validate_every: 1,
             checkpoint_steps: 0,
             like: None,
@@ -70,6 +133,7 @@ impl TrainOptions {
             ("patience", self.patience, 0, 1_000_000),
             ("batch", self.batch, 1, 65_536),
             ("validate_every", self.validate_every, 1, 1_000_000),
+            ("negatives", self.negatives, 1, 65_536),
         ];
         for (name, value, least, most) in counts {
             check((least..=most).contains(&value), format!("{name} = {value}: expected {least} to {most}"))?;
@@ -79,7 +143,55 @@ impl TrainOptions {
         check(factor, format!("lr_factor = {}: expected more than 0", self.lr_factor))?;
         check((0.0..=1.0).contains(&self.lr_end), format!("lr_end = {}: expected 0 to 1", self.lr_end))?;
         check(self.decay >= 0.0 && self.decay.is_finite(), format!("decay = {}: expected 0 or more", self.decay))?;
-        check(self.clip > 0.0, format!("clip = {}: expected more than 0", self.clip))
+        check(self.clip > 0.0, format!("clip = {}: expected more than 0", self.clip))?;
+        let shares = [
+            ("gbce_t", self.gbce_t),
+            ("negatives_power", self.negatives_power),
+            ("mask_share", self.mask_share),
+            ("mask_last", self.mask_last),
+            ("augment_share", self.augment_share),
+            ("augment_events", self.augment_events),
+        ];
+        for (name, value) in shares {
+            check((0.0..=1.0).contains(&value), format!("{name} = {value}: expected 0 to 1"))?;
+        }
+        let temperature = self.temperature >= 1e-3 && self.temperature.is_finite();
+        check(temperature, format!("temperature = {}: expected 0.001 or more", self.temperature))
+    }
+
+    /// # Errors
+    /// When these options do not go with `config` on a device that binds at most `max_binding` bytes. `config` is what is
+    /// trained: without what [`fitting`](super::fitting) takes out.
+    pub fn fits(&self, config: &Config, masked: bool, max_binding: u64) -> Result<()> {
+        let check = |ok: bool, message: String| if ok { Ok(()) } else { Err(Error::Config(message)) };
+        let full = self.loss == Loss::Full;
+        check(
+            !masked || config.label_smoothing == 0.0,
+            "label_smoothing works with mask_seen = false alone: set one of the two".into(),
+        )?;
+        check(
+            full || config.label_smoothing == 0.0,
+            "label_smoothing works with loss = full alone: set one of the two".into(),
+        )?;
+        check(
+            full || !config.repeats,
+            "repeats = true needs loss = full, as the pointer mixes with the probability in the whole catalogue: set \
+             repeats=false or loss=full"
+                .into(),
+        )?;
+        check(
+            !config.bidirectional || self.targets == Positions::All,
+            "targets = last is for models that look backwards; for bidirectional = true set mask_last=1".into(),
+        )?;
+        let bytes = 4 * (self.batch * config.len * self.negatives) as u64;
+        check(
+            full || self.negatives_shared || bytes <= max_binding,
+            format!(
+                "negatives = {} for each of batch * len = {} * {} positions take {bytes} bytes, and the device binds \
+                 {max_binding}: set negatives_shared=true, or fewer",
+                self.negatives, self.batch, config.len
+            ),
+        )
     }
 
     /// Learning rate of `step` (from 0) of `steps`: linear warm-up, then half a cosine down to `lr_end`.

@@ -2,12 +2,9 @@
 
 use crate::data::Dataset;
 use crate::eval::training_events;
-use crate::gpu::Gpu;
-use crate::model::{Batch, Config, History, Model, Request, Targets};
-use crate::ops::{Ids, Masked};
-use crate::tensor::Tensor;
+use crate::model::{History, Request};
+use rand::SeedableRng;
 use rand::seq::SliceRandom;
-use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -93,67 +90,4 @@ pub fn known_user(dataset: &Dataset, user: u32) -> u32 {
 /// What the request for event `target` knows: its time.
 pub fn request_of(dataset: &Dataset, target: usize) -> Request {
     Request { time: Some(dataset.time[target]), place: None }
-}
-
-/// How the targets of a batch are judged.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Judging {
-    /// From which rating on an event counts as liked.
-    pub like: Option<f32>,
-    /// What a user had before is no class, however long ago it was.
-    pub mask_seen: bool,
-}
-
-/// A training batch on the device. Determined by `seed` and `step`.
-pub fn training_batch(
-    model: &Model,
-    dataset: &Dataset,
-    rows: &[&Stretch],
-    Judging { like, mask_seen }: Judging,
-    (seed, step): (u64, u64),
-) -> (Batch, Targets) {
-    let (gpu, config): (&Gpu, &Config) = (model.gpu(), model.config());
-    let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0xB5AD_4ECE_DA1C_E2A9);
-    rng.set_stream(step);
-    let row = |s: &&Stretch| {
-        let user = if rng.random::<f32>() < config.user_dropout { 0 } else { s.user };
-        let last = s.range.end - 1;
-        history(dataset, user, s.range.start..last, request_of(dataset, last))
-    };
-    let histories: Vec<History> = rows.iter().map(row).collect();
-    let batch = Batch::new(gpu, config, model.catalogue(), &histories);
-    let (mut targets, mut likes) = (Vec::new(), Vec::new());
-    for event in rows.iter().flat_map(|stretch| stretch.range.start + 1..stretch.range.end) {
-        targets.push(dataset.item[event]);
-        if let (Some(like), Some(ratings)) = (like, &dataset.rating) {
-            likes.push(f32::from(ratings[event] >= like));
-        }
-    }
-    let n = targets.len();
-    let n_items = dataset.n_items();
-    let negatives: Vec<u32> = (0..n).map(|_| rng.random_range(1..=n_items as u32)).collect();
-    let ids = |values: &[u32], rows: usize| Ids::new(gpu, values, &[n], rows);
-    let masked = mask_seen.then(|| seen_before(gpu, dataset, rows));
-    let next = Tensor::from_slice(gpu, &targets, &[n]);
-    let targets = Targets {
-        at: ids(&(0..n as u32).collect::<Vec<_>>(), n), // every event has one that follows
-        items: ids(&targets, n_items + 1),
-        next,
-        negatives: ids(&negatives, n_items + 1),
-        likes: (!likes.is_empty()).then(|| Tensor::from_slice(gpu, &likes, &[n])),
-        masked,
-    };
-    (batch, targets)
-}
-
-/// For each target of `rows`, in order, the items that its user had before.
-fn seen_before(gpu: &Gpu, dataset: &Dataset, rows: &[&Stretch]) -> Masked {
-    let (mut items, mut spans) = (Vec::new(), Vec::new());
-    for stretch in rows {
-        let (user, base) = (dataset.events_of(stretch.user as usize), items.len() as u32);
-        items.extend_from_slice(&dataset.item[user.start..stretch.range.end - 1]);
-        let before = stretch.range.start + 1..stretch.range.end;
-        spans.extend(before.map(|event| [base, base + (event - user.start) as u32]));
-    }
-    Masked::new(gpu, &items, &spans)
 }

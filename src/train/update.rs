@@ -1,7 +1,7 @@
 //! A trained model goes on learning from new events, and keeps what it knows.
 
 use super::checkpoint::{Checkpoint, Origin};
-use super::{Judging, State, Stretch, TrainOptions, Trainer, Windows, catalogue_of, stretches};
+use super::{Drawing, Judging, State, Stretch, TrainOptions, Trainer, Windows, catalogue_of, stretches};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::eval::Seen;
@@ -70,7 +70,8 @@ impl<'a> Trainer<'a> {
         options.validate()?;
         let mask_seen = options.mask_seen && from.seen == Seen::Filter;
         // What counts as liked stays what it was.
-        let judging = Judging { like: options.like_from(&old), mask_seen };
+        let (drawing, like) = (Drawing::new(gpu, dataset, &options), options.like_from(&old));
+        let judging = Judging { like, mask_seen, drawing, options: options.clone() };
         let moments = model.params().moments();
         Ok(Trainer {
             dataset,
@@ -139,7 +140,7 @@ fn grow(before: &Model, model: &Model, dataset: &Dataset, knows: impl Fn(u32) ->
         let n_old = shape[0];
         let more = n_old..param.tensor.shape()[0];
         match param.name.as_str() {
-            "item.table" | "item.bias" if !more.is_empty() => {
+            "item.table" | "item.output" | "item.bias" if !more.is_empty() => {
                 let means = means(&values, dim, model.catalogue().n_categories + 1, of_item);
                 more.for_each(|item| values.extend_from_slice(&means[of_item(item)]));
             }
@@ -179,10 +180,12 @@ fn means(values: &[f32], dim: usize, n_categories: usize, of_item: impl Fn(usize
 fn keep_vectors(before: &Model, model: &Model) -> Result<()> {
     let vectors = |m: &Model| m.vectors(&mut Tape::off()).to_vec::<f32>();
     let (was, is) = (vectors(before)?, vectors(model)?);
-    let table = model.params().list().iter().find(|p| p.name == "item.table").expect("every model has one");
-    let mut values = table.tensor.to_vec::<f32>()?;
     let dim = model.config().dim;
-    values.iter_mut().zip(is.iter().zip(&was)).skip(dim).for_each(|(v, (is, was))| *v += was - is);
-    table.tensor.write(&values);
+    // What items are scored by has the same additions.
+    for table in model.params().list().iter().filter(|p| ["item.table", "item.output"].contains(&p.name.as_str())) {
+        let mut values = table.tensor.to_vec::<f32>()?;
+        values.iter_mut().zip(is.iter().zip(&was)).skip(dim).for_each(|(v, (is, was))| *v += was - is);
+        table.tensor.write(&values);
+    }
     Ok(())
 }

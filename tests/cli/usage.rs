@@ -41,7 +41,7 @@ fn wrong_usage_is_told_and_has_its_own_exit_code() {
     ] {
         run(&["recommend", model, "--history", known, option, value]).fails(2, says);
     }
-    train(["--preset", "everything"]).fails(2, "there are: desirepath, gru4rec, sasrec, hstu, mf");
+    train(["--preset", "everything"]).fails(2, "there are: desirepath, gru4rec, sasrec, bert4rec, hstu, mf");
     train(["--set", "depth=3"]).fails(2, "no setting \"depth\"; model: ");
     train(["--set", "dim"]).fails(2, "expected KEY=VALUE");
     train(["--set", "dim=-1"]).fails(2, "dim = -1");

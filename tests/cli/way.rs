@@ -147,6 +147,32 @@ fn recommend_takes_time_and_place_and_explains() {
     assert!(text_answer.contains("weight of past events") && text_answer.contains('%'));
 }
 
+/// A model that looks both ways, trained on drawn items, is used like any other; so is a search over losses.
+#[test]
+fn other_objectives_go_all_the_way() {
+    let (data, model) = (place().dataset(), place().path("both-ways"));
+    let small = ["dim=16", "len=10", "epochs=2", "batch=16"].map(|s| ["--set", s]).concat();
+    let more = ["--preset", "bert4rec", "--set", "loss=gbce", "--set", "negatives=8", "--set", "tied=false"];
+    let train = ["train", text(&data), "--out", text(&model)];
+    run(&[&train[..], &small, &more].concat()).ok();
+    run(&[&train[..], &["--resume"]].concat()).ok();
+    assert!(number(&run(&["evaluate", text(&model), text(&data), "--json"]).json(), "ndcg@10") > 0.0);
+    let user = place().city.dataset.users[5].as_str();
+    let answer = run(&["recommend", text(&model), "--user", user, "--explain", "--json"]).json();
+    assert_eq!(names(&answer).len(), 10);
+    assert!(!answer["explain"].as_array().expect("weights").is_empty());
+    let bad = |sets: &[&str]| run(&[&train[..], &["--force"], &small, sets].concat());
+    bad(&["--set", "loss=bpr", "--seen", "keep"]).fails(2, "set repeats=false or loss=full");
+    bad(&["--set", "loss=ce"]).fails(2, "sampled-softmax");
+    bad(&["--set", "augment=crop,cut"]).fails(2, "there are: none, crop, mask, reorder, time");
+    let (space, out) = (place().path("losses.toml"), place().path("losses"));
+    let choices = "loss = [\"full\", \"sampled-softmax\", \"bpr\"]\ntargets = [\"all\", \"last\"]\naugment = [\"none\", \"crop,mask\"]";
+    std::fs::write(&space, choices).expect("write");
+    let tune =
+        ["tune", text(&data), "--out", text(&out), "--space", text(&space), "--preset", "sasrec", "--trials", "3"];
+    run(&[&tune[..], &small].concat()).ok();
+}
+
 /// What was seen is never recommended where seen items are filtered, however long ago it was.
 #[test]
 fn recommend_filters_the_whole_past() {

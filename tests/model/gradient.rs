@@ -1,8 +1,9 @@
-use crate::{loss, model, rows, tiny, training};
+use crate::{dataset, gpu, judged, loss, model, preset, rows, tiny};
 use desirepath::Tape;
 use desirepath::check::Rng;
 use desirepath::model::{Config, Model};
 use desirepath::nn::Param;
+use desirepath::train::{Drawing, Judging, Loss, TrainOptions};
 
 /// The slope of the loss along `direction` in the space of one parameter, by central differences in f32.
 fn slope(param: &Param, direction: &[f64], loss: &dyn Fn() -> f64) -> f64 {
@@ -24,8 +25,8 @@ fn unit(mut v: Vec<f64>) -> Vec<f64> {
     v
 }
 
-fn agrees(model: &Model, like: Option<f32>) {
-    let (batch, targets) = training(model, &rows(model.config()), like);
+fn agrees(model: &Model, judging: Judging) {
+    let (batch, targets) = judged(model, &rows(model.config()), judging);
     let mut tape = Tape::new(1);
     let y = model.loss(&mut tape, &batch, &targets);
     let grads = tape.backward(&y);
@@ -49,6 +50,25 @@ fn agrees(model: &Model, like: Option<f32>) {
 #[test]
 fn of_the_whole_model() {
     let config = Config { dropout: 0.0, input_dropout: 0.0, output_weight: 0.5, label_smoothing: 0.1, ..tiny() };
-    agrees(&model(&config), None);
-    agrees(&model(&Config { request_time: true, blocks: 2, heads: 1, ..config }), Some(3.0));
+    let likes = |like| Judging { like, ..Judging::default() };
+    agrees(&model(&config), likes(None));
+    agrees(&model(&Config { request_time: true, blocks: 2, heads: 1, ..config }), likes(Some(3.0)));
+}
+
+/// With vectors of the output's own, over drawn items.
+#[test]
+fn of_losses_over_drawn_items() {
+    let config = Config { dropout: 0.0, input_dropout: 0.0, repeats: false, tied: false, ..tiny() };
+    for (loss, negatives_shared) in [(Loss::SampledSoftmax, true), (Loss::Gbce, true), (Loss::Bpr, false)] {
+        let options =
+            TrainOptions { loss, negatives_shared, negatives: 9, temperature: 0.7, ..TrainOptions::default() };
+        let drawing = Drawing::new(gpu(), dataset(), &options);
+        agrees(&model(&config), Judging { drawing, mask_seen: true, options, ..Judging::default() });
+    }
+}
+
+#[test]
+fn of_a_model_that_looks_both_ways() {
+    let config = Config { dropout: 0.0, input_dropout: 0.0, time_bias: true, ..preset("bert4rec") };
+    agrees(&model(&config), Judging { mask_seen: true, ..Judging::default() });
 }

@@ -27,7 +27,7 @@ fn learned(gpu: &Gpu) -> Vec<(String, Vec<f32>)> {
     let rows: Vec<&Stretch> = rows.iter().take(2).collect();
     let moments = model.params().moments();
     for step in 1..3 {
-        let (batch, targets) = training_batch(&model, dataset(), &rows, Judging::default(), (1, u64::from(step)));
+        let (batch, targets) = training_batch(&model, dataset(), &rows, &Judging::default(), (1, u64::from(step)));
         let mut tape = Tape::new(1);
         let loss = model.loss(&mut tape, &batch, &targets);
         let grads = tape.backward(&loss);

@@ -2,6 +2,7 @@
 #![cfg(all(feature = "check", feature = "recsys"))]
 
 mod gradient;
+mod hidden;
 mod large;
 mod packed;
 mod repeats;
@@ -81,11 +82,11 @@ pub fn rows(config: &Config) -> Vec<Stretch> {
 }
 
 pub fn training(model: &Model, stretches: &[Stretch], like: Option<f32>) -> (Batch, Targets) {
-    judged(model, stretches, Judging { like, mask_seen: false })
+    judged(model, stretches, Judging { like, ..Judging::default() })
 }
 
 pub fn judged(model: &Model, stretches: &[Stretch], judging: Judging) -> (Batch, Targets) {
-    training_batch(model, dataset(), &stretches.iter().collect::<Vec<_>>(), judging, (1, 1))
+    training_batch(model, dataset(), &stretches.iter().collect::<Vec<_>>(), &judging, (1, 1))
 }
 
 /// The whole past of `user`, asked for half a day after its last event.

@@ -1,11 +1,14 @@
-use crate::{distance, model, preset, rows, tiny, training};
+use crate::{distance, judged, model, preset, rows, tiny};
 use desirepath::Tape;
 use desirepath::model::{Config, Model, PRESETS};
-use desirepath::train::Stretch;
+use desirepath::train::{Judging, Stretch, TrainOptions};
 
 /// The loss of some histories together, how many events that is, and the gradients of all parameters.
 fn learn(model: &Model, stretches: &[Stretch]) -> (f64, usize, Vec<Vec<f32>>) {
-    let (batch, targets) = training(model, stretches, Some(3.0));
+    // Where events are hidden, it is the last one: by chance it would be others in another batch.
+    let options = TrainOptions { mask_last: 1.0, ..TrainOptions::default() };
+    let judging = Judging { like: Some(3.0), options, ..Judging::default() };
+    let (batch, targets) = judged(model, stretches, judging);
     let mut tape = Tape::new(1);
     let y = model.loss(&mut tape, &batch, &targets);
     let grads = tape.backward(&y);

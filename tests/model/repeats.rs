@@ -21,6 +21,7 @@ fn probabilities(model: &Model, history: &History) -> Vec<f64> {
             negatives: ids(1, n_items + 1),
             likes: None,
             masked: None,
+            drawn: None,
         };
         let loss = model.loss(&mut Tape::off(), &batch, &targets).item().expect("read");
         f64::from(-loss).exp()

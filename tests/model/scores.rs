@@ -25,7 +25,9 @@ fn ranks_and_recommendations_are_those_of_the_scores() {
     let targets: Vec<u32> = (0..histories.len()).map(|i| (1 + 5 * i % n_items) as u32).collect();
     let seen: Vec<Vec<u32>> = histories.iter().map(|h| h.items.to_vec()).collect();
     let nothing = vec![Vec::new(); histories.len()];
-    for config in PRESETS.map(|(name, _)| preset(name)).into_iter().chain([Config { item_bias: false, ..tiny() }]) {
+    for config in
+        PRESETS.map(|(name, _)| preset(name)).into_iter().chain([Config { item_bias: false, tied: false, ..tiny() }])
+    {
         let config = Config { repeats: false, ..config }; // see repeats.rs
         let model = model(&config);
         let scores = scores(&model, &histories);
@@ -106,13 +108,19 @@ fn equal_scores_count_against_the_model() {
 
 #[test]
 fn an_explanation_shares_out_one() {
-    for (config, explains) in [(tiny(), true), (preset("sasrec"), true), (preset("gru4rec"), false)] {
+    for (config, explains) in
+        [(tiny(), true), (preset("sasrec"), true), (preset("bert4rec"), true), (preset("gru4rec"), false)]
+    {
         let model = model(&config);
-        let history = pasts()[2].last(config.len);
-        let weights = model.explain(&history).expect("read");
-        assert_eq!(weights.is_some(), explains);
-        if let Some(weights) = weights {
+        let longest = pasts().into_iter().max_by_key(|h| h.items.len()).expect("histories");
+        assert!(longest.items.len() > config.len, "more than the model reads");
+        for history in [pasts()[2].last(4), longest.last(config.len), longest] {
+            let weights = model.explain(&history).expect("read");
+            assert_eq!(weights.is_some(), explains);
+            let Some(weights) = weights else { continue };
             assert_eq!(weights.len(), history.items.len());
+            let unread = history.items.len().saturating_sub(config.len - usize::from(config.bidirectional));
+            assert!(weights[..unread].iter().all(|w| *w == 0.0) && weights[unread..].iter().all(|w| *w > 0.0));
             assert!(weights.iter().all(|w| *w >= 0.0) && (weights.iter().sum::<f32>() - 1.0).abs() < 1e-5);
         }
     }

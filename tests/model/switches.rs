@@ -1,8 +1,9 @@
 use crate::{dataset, distance, gpu, judged, loss, model, past, pasts, preset, rows, states, tiny, training};
 use desirepath::Tape;
 use desirepath::model::{Batch, Config, PRESETS};
+use desirepath::nn::Param;
 use desirepath::ops::Ids;
-use desirepath::train::{Judging, Stretch};
+use desirepath::train::{Drawing, Judging, Loss, Stretch, TrainOptions};
 use serde_json::Value;
 
 /// Each switch of `base` turned over, and each number that changes which kernels run.
@@ -19,6 +20,10 @@ fn variants(base: &Config) -> Vec<(String, Config)> {
         let Some(on) = value.as_bool() else { continue };
         match name.as_str() {
             "user" if on => list.push(with(&[("user", false.into()), ("mf", false.into())])),
+            "bidirectional" => {
+                let backwards = ["gru", "pool", "repeats"].map(|name| (name, false.into()));
+                list.push(with(&[&[("bidirectional", true.into())], &backwards[..]].concat()));
+            }
             _ => list.push(with(&[(name, (!on).into())])),
         }
     }
@@ -193,8 +198,8 @@ fn an_empty_history_is_refused() {
 /// What is predicted at a position follows from what was known there: nothing that comes later changes its bits.
 #[test]
 fn no_position_sees_what_comes_after() {
-    let presets = PRESETS.map(|(name, _)| preset(name));
-    for config in presets.into_iter().chain([tiny(), Config { request_time: true, ..tiny() }]) {
+    let presets = PRESETS.map(|(name, _)| preset(name)).into_iter().filter(|config| !config.bidirectional);
+    for config in presets.chain([tiny(), Config { request_time: true, ..tiny() }]) {
         let model = model(&config);
         let at = |history: &desirepath::model::History| -> Vec<f32> {
             let batch = Batch::new(gpu(), &config, model.catalogue(), &[*history]);
@@ -235,7 +240,7 @@ fn no_position_sees_what_comes_after() {
 /// Where seen items are filtered, one that every position has behind it may score what it likes.
 #[test]
 fn seen_items_are_no_classes_where_they_are_masked() {
-    let config = Config { label_smoothing: 0.0, ..tiny() };
+    let config = Config { label_smoothing: 0.0, repeats: false, ..tiny() };
     let model = model(&config);
     let events = |row: &Stretch| dataset().item[row.range.clone()].to_vec();
     // The first item does not come back: it is a class at no position.
@@ -246,15 +251,28 @@ fn seen_items_are_no_classes_where_they_are_masked() {
     let row = row.expect("somebody who tries something new");
     let first = events(&row)[0] as usize;
     let bias = model.params().list().iter().find(|p| p.name == "item.bias").expect("a bias");
-    let losses = |mask_seen: bool| {
-        let (batch, targets) = judged(&model, std::slice::from_ref(&row), Judging { like: None, mask_seen });
+    // All items are drawn many times over: what is left out must not be, though it was drawn.
+    let options = TrainOptions { loss: Loss::SampledSoftmax, negatives: 400, ..TrainOptions::default() };
+    let drawing = Drawing::new(gpu(), dataset(), &options);
+    let losses = |mask_seen: bool, drawing: &Option<Drawing>| {
+        let judging = Judging { mask_seen, drawing: drawing.clone(), ..Judging::default() };
+        let (batch, targets) = judged(&model, std::slice::from_ref(&row), judging);
         loss(&model, &batch, &targets)
     };
+    for drawing in [None, drawing] {
+        compare(&|mask_seen| losses(mask_seen, &drawing), bias, first);
+    }
+}
+
+/// The bias of item `first` rises in between.
+fn compare(losses: &dyn Fn(bool) -> f64, bias: &Param, first: usize) {
     let before = [losses(true), losses(false)];
     let mut values: Vec<f32> = bias.tensor.to_vec().expect("read");
     values[first] += 30.0;
     bias.tensor.write(&values);
     let after = [losses(true), losses(false)];
+    values[first] -= 30.0;
+    bias.tensor.write(&values);
     assert_eq!(before[0], after[0], "masked");
     assert!(after[1] > before[1] + 10.0, "not masked: {before:?}, then {after:?}");
 }

@@ -15,6 +15,7 @@ mod pointer;
 mod product;
 mod rank_of;
 mod reduce;
+mod sampled;
 mod top_k;
 
 use desirepath::check::Report;

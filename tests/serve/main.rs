@@ -35,7 +35,8 @@ pub fn gpu() -> &'static Gpu {
     GPU.get_or_init(|| Gpu::open(Options::from_env()).expect("an adapter"))
 }
 
-/// A city, and two models that learned a little of it: one with every stage, one that is a GRU and user vectors.
+/// A city, and models that learned a little of it: one with every stage, one that is a GRU and user vectors, and one that
+/// looks both ways and scores by vectors of its own.
 pub struct World {
     folder: tempfile::TempDir,
     pub dataset: Dataset,
@@ -48,6 +49,10 @@ impl World {
 
     pub fn gru(&self) -> PathBuf {
         self.folder.path().join("gru")
+    }
+
+    pub fn both_ways(&self) -> PathBuf {
+        self.folder.path().join("both-ways")
     }
 
     pub fn user(&self, n: usize) -> &str {
@@ -66,9 +71,12 @@ pub fn world() -> &'static World {
         let world = World { folder: tempfile::tempdir().expect("a folder"), dataset };
         let small = |config: Config| Config { dim: 16, len: 12, ffn: 2, heads: 2, ..config };
         let gru = Config { user: true, mf: true, time_input: true, ..Config::preset("gru4rec").expect("a preset") };
-        for (config, out, seen) in
-            [(small(Config::default()), world.whole(), Seen::Keep), (small(gru), world.gru(), Seen::Filter)]
-        {
+        let both_ways = Config { tied: false, ..Config::preset("bert4rec").expect("a preset") };
+        for (config, out, seen) in [
+            (small(Config::default()), world.whole(), Seen::Keep),
+            (small(gru), world.gru(), Seen::Filter),
+            (small(both_ways), world.both_ways(), Seen::Keep),
+        ] {
             let options = TrainOptions { epochs: 2, batch: 16, lr: 5e-3, ..TrainOptions::default() };
             let mut trainer = Trainer::new(gpu(), &world.dataset, &config, &options, seen).expect("settings");
             trainer.run(Some(&out), &mut |_| ()).expect("a training");

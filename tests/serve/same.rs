@@ -18,7 +18,7 @@ fn program(model: &Path, user: &str) -> Value {
 
 #[test]
 fn the_program_recommends_the_same() {
-    for model in [world().whole(), world().gru()] {
+    for model in [world().whole(), world().gru(), world().both_ways()] {
         let live = Live::new(&model);
         for user in [world().user(0), world().user(17)] {
             let (server, program) = (live.recommend(user), program(&model, user));

@@ -67,12 +67,12 @@ fn flops(trainer: &Trainer, config: &Config, Size { batch, len, dim, items }: Si
         (_, [_]) => 0,
         ("user.start.weight", [a, b]) => batch * a * b,
         (name, [a, b]) if name.ends_with(".map.weight") => items * a * b,
-        (name, _) if name.ends_with(".table") || name.ends_with(".bias") => 0,
+        (name, _) if name.ends_with(".table") || name.ends_with(".bias") || name == "item.output" => 0,
         (_, shape) => tokens * shape.iter().product::<usize>(),
     };
     let weights: usize = trainer.model().params().list().iter().map(|p| product(&p.name, p.tensor.shape())).sum();
     let attentions = config.blocks + usize::from(config.attention);
-    let pairs = batch * len * (len + 1) / 2 * dim;
+    let pairs = batch * dim * if config.bidirectional { len * len } else { len * (len + 1) / 2 };
     // Attention has two products forward and five backward.
     (6 * (weights + tokens * items * dim) + 14 * attentions * pairs) as f64
 }

@@ -7,6 +7,9 @@ use desirepath::ops::{
 };
 use desirepath::{Gpu, Tape, Tensor};
 
+#[path = "sampled_work.rs"] // the benches take this file in by its path, too
+mod sampled_work;
+
 /// What one pass cannot do without: multiplications and additions, and the bytes of what goes in and comes out, each
 /// moved once. What an implementation does beyond that counts against it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -121,6 +124,14 @@ pub const CASES: &[Case] = &[
     case("cross_entropy", "cross-entropy-640x3417", |g| cross_entropy(g, 640, 3417)),
     case("cross_entropy", "cross-entropy-6400x3417", |g| cross_entropy(g, 6400, 3417)),
     case("cross_entropy", "cross-entropy-6400x54542", |g| cross_entropy(g, 6400, 54_542)),
+    case("dot_rows", "dot-rows-640x256", |g| sampled_work::dot_rows(g, [640, 3417, 256])),
+    case("dot_rows", "dot-rows-6400x256", |g| sampled_work::dot_rows(g, [6400, 54_542, 256])),
+    case("sampled_softmax", "sampled-softmax-640x256", |g| sampled_work::sampled_softmax(g, [640, 3417, 256])),
+    case("sampled_softmax", "sampled-softmax-6400x256", |g| sampled_work::sampled_softmax(g, [6400, 54_542, 256])),
+    case("gbce", "gbce-640x256", |g| sampled_work::gbce(g, [640, 3417, 256])),
+    case("gbce", "gbce-6400x256", |g| sampled_work::gbce(g, [6400, 54_542, 256])),
+    case("bpr", "bpr-640x256", |g| sampled_work::bpr(g, [640, 3417, 256])),
+    case("bpr", "bpr-6400x256", |g| sampled_work::bpr(g, [6400, 54_542, 256])),
     case("top_k", "top10-1x54542", |g| top_k(g, 1, 54_542)),
     case("top_k", "top10-1x1m", |g| top_k(g, 1, 1_000_000)),
     case("top_k", "top10-16x1m", |g| top_k(g, 16, 1_000_000)),

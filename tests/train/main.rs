@@ -1,6 +1,9 @@
 //! Training: that it learns, gives the same bits twice and after a kill, and refuses what it cannot go on from.
 #![cfg(feature = "recsys")]
 
+mod objectives;
+mod untied;
+
 use desirepath::data::city::{City, CityOptions};
 use desirepath::data::{Dataset, PrepareOptions, prepare};
 use desirepath::eval::baselines::Baselines;

@@ -1,0 +1,170 @@
+//! Every loss, every way to choose targets and to change rows: that it learns, and that a kill changes no bit.
+
+use crate::{bits, config, dataset, gpu, options};
+use desirepath::eval::baselines::Baselines;
+use desirepath::eval::metrics::Measure;
+use desirepath::eval::{Seen, Split, cases, rank};
+use desirepath::model::Config;
+use desirepath::train::{
+    Augments, Checkpoint, Drawing, Judging, Loss, Positions, Stretch, TrainOptions, Trainer, Windows, stretches,
+    training_batch,
+};
+
+/// The whole model but for the pointer, which only the full loss can teach.
+fn without_pointer() -> Config {
+    Config { repeats: false, ..config() }
+}
+
+fn bert4rec() -> Config {
+    Config { dim: 16, len: 10, ffn: 2, ..Config::preset("bert4rec").expect("a preset") }
+}
+
+fn augments(text: &str) -> Augments {
+    Augments::try_from(text.to_string()).expect("names")
+}
+
+/// NDCG@10 of the test over that of what is popular.
+fn beats_pop_by(config: &Config, options: &TrainOptions) -> f64 {
+    let mut trainer = Trainer::new(gpu(), dataset(), config, options, Seen::Keep).expect("a trainer");
+    trainer.run(None, &mut |_| ()).expect("training");
+    let cases = cases(dataset(), Split::Test);
+    let ranked = rank(trainer.model(), dataset(), &cases, Seen::Keep, true, &mut |_| ()).expect("ranks");
+    let pop = Baselines::new(dataset()).pop(&cases, Seen::Keep);
+    Measure::Ndcg(10).mean(&ranked.ranks) / Measure::Ndcg(10).mean(&pop.ranks)
+}
+
+#[track_caller]
+fn learns(name: &str, config: &Config, options: &TrainOptions) {
+    let times = beats_pop_by(config, options);
+    println!("{name}: {times:.2} times what is popular");
+    assert!(times > 1.2, "{name}: {times:.2} times what is popular");
+}
+
+#[test]
+fn every_loss_learns_more_than_what_is_popular() {
+    let plain = TrainOptions { negatives: 16, ..options(20) };
+    for loss in [Loss::SampledSoftmax, Loss::Gbce, Loss::Bpr] {
+        for negatives_shared in [true, false] {
+            let name = format!("{loss:?}, shared {negatives_shared}");
+            learns(&name, &without_pointer(), &TrainOptions { loss, negatives_shared, ..plain.clone() });
+        }
+    }
+    let popular = TrainOptions { loss: Loss::SampledSoftmax, negatives_power: 1.0, temperature: 0.8, ..plain };
+    learns("popular negatives", &without_pointer(), &popular);
+}
+
+#[test]
+fn a_model_that_looks_both_ways_learns_more_than_what_is_popular() {
+    learns("bert4rec", &bert4rec(), &TrainOptions { mask_last: 0.3, epochs: 60, patience: 60, ..options(60) });
+}
+
+#[test]
+fn changed_rows_and_last_targets_teach() {
+    learns("changed", &config(), &TrainOptions { augment: augments("crop,mask,reorder,time"), ..options(20) });
+    let last = TrainOptions { targets: Positions::Last, windows: desirepath::train::Windows::Sliding, ..options(20) };
+    learns("last", &config(), &last);
+}
+
+fn batch_of(options: &TrainOptions, config: &Config, key: (u64, u64)) -> (Vec<u32>, Vec<u32>, Vec<u32>, Vec<u32>) {
+    let trainer = Trainer::new(gpu(), dataset(), config, options, Seen::Keep).expect("a trainer");
+    let rows: Vec<&Stretch> = trainer.stretches().iter().take(16).collect();
+    let drawing = Drawing::new(gpu(), dataset(), options);
+    let judging = Judging { drawing, options: options.clone(), ..Judging::default() };
+    let (batch, targets) = training_batch(trainer.model(), dataset(), &rows, &judging, key);
+    let drawn = targets.drawn.map_or(Vec::new(), |d| d.negatives.host().to_vec());
+    (batch.items.host().to_vec(), targets.at.host().to_vec(), targets.items.host().to_vec(), drawn)
+}
+
+/// Everything random follows from seed and step, and no setting moves what another draws.
+#[test]
+fn a_batch_follows_from_seed_and_step() {
+    let drawn = TrainOptions { loss: Loss::Gbce, negatives_shared: false, negatives: 5, ..options(1) };
+    let all = TrainOptions { augment: augments("crop,mask,reorder,time"), augment_share: 1.0, ..drawn.clone() };
+    for (options, config) in [(&drawn, without_pointer()), (&all, without_pointer()), (&all, bert4rec())] {
+        let once = batch_of(options, &config, (1, 5));
+        assert_eq!(once, batch_of(options, &config, (1, 5)));
+        let (other_step, other_seed) = (batch_of(options, &config, (1, 6)), batch_of(options, &config, (2, 5)));
+        assert!(once.3 != other_step.3 && once.3 != other_seed.3, "other negatives");
+        if config.bidirectional || options == &all {
+            assert!(once.0 != other_step.0 && once.0 != other_seed.0, "other rows");
+        }
+        assert_eq!(once.3.len(), 5 * once.2.len(), "five for each target");
+        let kept = (options.clone(), TrainOptions { loss: Loss::Full, ..options.clone() });
+        let (sampled, full) = (batch_of(&kept.0, &config, (1, 5)), batch_of(&kept.1, &config, (1, 5)));
+        assert_eq!((sampled.0, sampled.1, sampled.2), (full.0, full.1, full.2));
+    }
+}
+
+#[test]
+fn the_last_position_alone_is_asked_for() {
+    let all = batch_of(&options(1), &config(), (1, 1));
+    let last = batch_of(&TrainOptions { targets: Positions::Last, ..options(1) }, &config(), (1, 1));
+    assert_eq!(last.0, all.0, "the same is read");
+    assert_eq!(last.1.len(), 16, "one target for each row");
+    let mut end = 0;
+    for (row, (at, item)) in stretches(dataset(), config().len, Windows::Last).iter().zip(last.1.iter().zip(&last.2)) {
+        end += row.range.len() - 1;
+        assert_eq!((*at as usize, item), (end - 1, &all.2[end - 1]));
+        assert_eq!(*item, dataset().item[row.range.end - 1]);
+    }
+    assert_eq!(end, all.0.len(), "every row was looked at");
+}
+
+/// Stopped after each epoch and begun again from the folder.
+#[test]
+fn a_run_in_pieces_ends_with_the_same_bits_whatever_is_drawn() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let drawn = TrainOptions {
+        loss: Loss::SampledSoftmax,
+        negatives: 8,
+        negatives_power: 0.5,
+        negatives_shared: false,
+        augment: augments("crop,mask,reorder,time"),
+        ..options(3)
+    };
+    let untied = Config { tied: false, ..without_pointer() };
+    for (name, config, options) in
+        [("drawn", untied, &drawn), ("hidden", bert4rec(), &TrainOptions { loss: Loss::Bpr, ..options(3) })]
+    {
+        let [whole, pieces] = ["whole", "pieces"].map(|part| folder.path().join(format!("{name}-{part}")));
+        let new = || Trainer::new(gpu(), dataset(), &config, options, Seen::Keep).expect("a trainer");
+        let mut trainer = new();
+        trainer.run(Some(&whole), &mut |_| ()).expect("training");
+        new().run_to(1, Some(&pieces), &mut |_| ()).expect("training");
+        for epoch in 2..=3 {
+            let mut begun = Trainer::resume(gpu(), dataset(), &pieces, Seen::Keep).expect("a checkpoint");
+            assert_eq!((begun.state().epoch, begun.options()), (epoch - 1, options));
+            begun.run_to(epoch, Some(&pieces), &mut |_| ()).expect("training");
+        }
+        let checkpoint = Checkpoint::open(&pieces).expect("a checkpoint");
+        let ended = checkpoint.load(gpu(), &checkpoint.data().expect("data")).expect("a model");
+        assert!(bits(&ended) == bits(trainer.model()), "{name}: a stop has changed a bit");
+    }
+}
+
+#[test]
+fn settings_that_do_not_go_together_are_refused() {
+    let refused = |config: &Config, options: &TrainOptions, seen: Seen, says: &str| {
+        let error = Trainer::new(gpu(), dataset(), config, options, seen).map(drop).expect_err(says).to_string();
+        assert!(error.contains(says), "{error}");
+    };
+    let gbce = TrainOptions { loss: Loss::Gbce, ..options(1) };
+    refused(&config(), &gbce, Seen::Keep, "set repeats=false or loss=full");
+    Trainer::new(gpu(), dataset(), &config(), &gbce, Seen::Filter).map(drop).expect("there the pointer is left out");
+    let smooth = Config { label_smoothing: 0.1, ..without_pointer() };
+    refused(&smooth, &gbce, Seen::Keep, "label_smoothing works with loss = full alone");
+    let many = TrainOptions { negatives_shared: false, negatives: 65_536, batch: 65_536, ..gbce.clone() };
+    refused(&without_pointer(), &many, Seen::Keep, "set negatives_shared=true, or fewer");
+    refused(&without_pointer(), &TrainOptions { negatives: 0, ..gbce.clone() }, Seen::Keep, "negatives = 0");
+    refused(
+        &without_pointer(),
+        &TrainOptions { gbce_t: 1.5, ..gbce.clone() },
+        Seen::Keep,
+        "gbce_t = 1.5: expected 0 to 1",
+    );
+    refused(&without_pointer(), &TrainOptions { temperature: 0.0, ..gbce }, Seen::Keep, "temperature = 0");
+    let last = TrainOptions { targets: Positions::Last, ..options(1) };
+    refused(&bert4rec(), &last, Seen::Keep, "for bidirectional = true set mask_last=1");
+    refused(&Config { gru: true, ..bert4rec() }, &options(1), Seen::Keep, "bidirectional = true needs gru = false");
+    refused(&Config { len: 1, ..bert4rec() }, &options(1), Seen::Keep, "len = 2 or more");
+}
