@@ -92,7 +92,8 @@ def chart(title, across, up, lines, log=False, width=640, height=360):
         y = round(y + step, 9)
     ticks = sorted({x for points in lines.values() for x, _ in points})
     if len(ticks) > 12:
-        ticks = [x0 + (x1 - x0) * n / 6 for n in range(7)]
+        step = max(1, round((x1 - x0) / 6))
+        ticks = [x0 + step * n for n in range(7) if x0 + step * n <= x1]
     for x in ticks:
         out.append(f'<text x="{px(x):.1f}" y="{height - bottom + 18}" text-anchor="middle">{x:g}</text>')
     out.append(f'<text x="{(left + width - right) / 2}" y="{height - 24}" text-anchor="middle">{across}</text>'
