@@ -1,9 +1,13 @@
-use super::{Common, SeenArg, today};
+mod draw;
+
+use super::{Common, SeenArg, today, write_in_place};
 use desirepath::data::Dataset;
 use desirepath::eval::baselines::Baselines;
+use desirepath::eval::calibration::{self, Calibration};
+use desirepath::eval::cold::{self, Cold};
 use desirepath::eval::metrics::Metrics;
 use desirepath::eval::{Case, Ranked, Seen, Split, cases, never_visited, rank};
-use desirepath::model::Config;
+use desirepath::model::{Config, Model, Serving};
 use desirepath::train::{Checkpoint, TrainOptions};
 use desirepath::{Error, Result};
 use serde::Serialize;
@@ -19,7 +23,8 @@ use std::time::Instant;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   desirepath evaluate .out/ml-100k .data/ml-100k
-  desirepath evaluate .out/nyc .data/nyc --seen keep --json > nyc.json")]
+  desirepath evaluate .out/nyc .data/nyc --seen keep --json > nyc.json
+  desirepath evaluate .out/ml-100k .data/ml-100k --cold --calibration reliability.svg")]
 pub struct Args {
     /// Folder that `train` wrote
     model: PathBuf,
@@ -33,6 +38,20 @@ pub struct Args {
     /// Seed of the bootstrap
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Hold the probability that an item is liked against the held-out ratings, and draw the curve into FILE.svg
+    #[arg(long, value_name = "FILE.svg", num_args = 0..=1, value_parser = parse_svg)]
+    calibration: Option<Option<PathBuf>>,
+    /// Ask again with the newest 1, 2, 5 and 10 events of users that the model is not told; and for rare items
+    #[arg(long)]
+    cold: bool,
+}
+
+fn parse_svg(text: &str) -> std::result::Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    match path.extension().is_some_and(|e| e == "svg") {
+        true => Ok(path),
+        false => Err("expected a file that ends in .svg; the folders of model and dataset come first".into()),
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -52,6 +71,11 @@ pub struct Evaluation {
     pub baselines: BTreeMap<String, Metrics>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub baselines_never_visited: BTreeMap<String, Metrics>,
+    /// Where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cold: Option<Cold>,
     pub split: Split,
     pub seen: Seen,
     /// Whether the model was trained on these very events: on others, a held-out event may be one that it learned from.
@@ -88,6 +112,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             "trained on other events than these: what is asked for here may have been learned or chosen by there"
         );
     }
+    let liked = args.calibration.as_ref().map(|_| liked(args, &checkpoint, &dataset, &data)).transpose()?;
     let gpu = common.gpu()?;
     let model = checkpoint.load(&gpu, &data)?;
     let split = match args.split {
@@ -113,7 +138,62 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     evaluation.train = Some(checkpoint.options.clone());
     evaluation.seconds = seconds;
     evaluation.cases_per_s = cases.len() as f64 / seconds;
-    common.print(&evaluation, &evaluation)
+    if args.cold {
+        let bar = common.bar(cases.len() * cold::EVENTS.len(), "asking as new users {bar:24} {pos}/{len}, {eta} to go");
+        let watch = &mut |done| bar.set_position(done as u64);
+        evaluation.cold = Some(Cold::of(&model, &dataset, &cases, &ranked.ranks, seen, args.seed, watch)?);
+        bar.finish_and_clear();
+    }
+    if let Some(liked) = liked {
+        evaluation.calibration = Some(calibrate(args, common, model, &dataset, &cases, liked)?);
+    }
+    // Printed before it is drawn: where the picture cannot be written, nothing is lost.
+    common.print(&evaluation, &evaluation)?;
+    match (&evaluation.calibration, &args.calibration) {
+        (Some(calibration), Some(Some(path))) => {
+            write_in_place(path, &draw::svg(calibration, &format!("{}, {}", evaluation.adapter, evaluation.date))?)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// From which rating on an event counts as liked, and the share of training events that were: known before anything is
+/// asked of the device.
+fn liked(args: &Args, checkpoint: &Checkpoint, dataset: &Dataset, data: &Dataset) -> Result<(f32, f64)> {
+    let mend = "prepare the log with its ratings (--rating-column) and train on that, or leave --calibration out";
+    if checkpoint.config.output_weight == 0.0 {
+        let message = "it was trained without the sigmoid output; train it again with output_weight=0.1";
+        return Err(Error::format(&args.model, message));
+    }
+    // A model keeps the newest events alone, where not all that it learned from; those that it was trained on say more.
+    let learned = if checkpoint.is_of(dataset) { dataset } else { data };
+    let Some(like) = checkpoint.options.like_from(learned) else {
+        let message = "it was trained without ratings, or all were the same: its probability then says that an item comes \
+                       next, not that it is liked, and ratings cannot say whether that is so";
+        return Err(Error::format(&args.model, format!("{message}; {mend}")));
+    };
+    match calibration::liked_share(dataset, like) {
+        Some(share) => Ok((like, share)),
+        None => {
+            Err(Error::format(&args.dataset, format!("there are no ratings to hold the probability against; {mend}")))
+        }
+    }
+}
+
+fn calibrate(
+    args: &Args,
+    common: &Common,
+    model: Model,
+    dataset: &Dataset,
+    cases: &[Case],
+    (like, share): (f32, f64),
+) -> Result<Calibration> {
+    let bar = common.bar(cases.len(), "asking for probabilities {bar:24} {pos}/{len}, {eta} to go");
+    let model = Serving::new(model, 0)?;
+    let said = calibration::said(&model, dataset, cases, like, &mut |done| bar.set_position(done as u64))?;
+    bar.finish_and_clear();
+    let none = || Error::format(&args.dataset, "no held-out event has a rating: there is nothing to hold against");
+    Calibration::of(&said, like, share).ok_or_else(none)
 }
 
 /// Metrics of a ranking, with the baselines on the same cases.
@@ -126,6 +206,8 @@ pub fn judge(dataset: &Dataset, cases: &[Case], ranked: &Ranked, seen: Seen, see
         never_visited: (seen == Seen::Keep).then(|| of(&ranked.select(&fresh))),
         baselines: BTreeMap::new(),
         baselines_never_visited: BTreeMap::new(),
+        calibration: None,
+        cold: None,
         split: Split::Test,
         seen,
         same_data: true,
@@ -179,6 +261,13 @@ impl fmt::Display for Evaluation {
             f,
             "\n{split} split, all items ranked, items seen before {seen} the ranking, time of the request {time};"
         )?;
-        writeln!(f, "{:.0} users/s on {}", self.cases_per_s, self.adapter)
+        writeln!(f, "{:.0} users/s on {}", self.cases_per_s, self.adapter)?;
+        if let Some(calibration) = &self.calibration {
+            write!(f, "\n{calibration}")?;
+        }
+        if let Some(cold) = &self.cold {
+            write!(f, "\n{cold}")?;
+        }
+        Ok(())
     }
 }

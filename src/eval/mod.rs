@@ -1,15 +1,18 @@
-//! Which events are predicted, how rankings are judged ([`metrics`]) and what a counter reaches ([`baselines`]).
+//! Which events are predicted, how rankings are judged ([`metrics`]) and what a counter reaches ([`baselines`]); what
+//! probabilities are worth ([`calibration`]), and what is left where little is known ([`cold`]).
 //!
 //! Leave-one-out by position: a user's last event is the test case, the last but one the validation case, and all before
 //! is for training. Users with fewer than three events are not evaluated, and all their events are for training.
 //! All items are ranked, and ties go against the target: a model that scores everything alike gets the last rank.
 
 pub mod baselines;
+pub mod calibration;
+pub mod cold;
 pub mod metrics;
 pub mod optimum;
 mod ranking;
 
-pub use ranking::{rank, validation_ranks};
+pub use ranking::{rank, ranks_as_new, validation_ranks};
 
 use crate::data::Dataset;
 use serde::{Deserialize, Serialize};

@@ -1,17 +1,26 @@
 //! Where a model ranks what really came next, among all items, on the device.
 
-use super::{Case, Ranked, Seen, TOP};
+use super::{Case, Ranked, Seen, TOP, cold};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::model::{History, Model};
 use crate::train::{history, known_user, request_of};
+use std::ops::Range;
 
 /// Histories per forward pass.
-const BATCH: usize = 128;
+pub(super) const BATCH: usize = 128;
+
+/// What the model is told of a case: whose history it is, and the events of it.
+type Told = (u32, Range<usize>);
+
+/// All that is known.
+fn whole(dataset: &Dataset, case: &Case) -> Told {
+    (known_user(dataset, case.user), case.history.clone())
+}
 
 /// Ranks alone: what validation needs. 0 where a score is not a number.
 pub fn validation_ranks(model: &Model, dataset: &Dataset, cases: &[Case], seen: Seen) -> Result<Vec<u32>> {
-    Ok(unchecked(model, dataset, cases, seen, false, &mut |_| ())?.ranks)
+    Ok(unchecked(model, dataset, cases, &|case| whole(dataset, case), seen, false, &mut |_| ())?.ranks)
 }
 
 /// Ranks, and the [`TOP`] best items of every case if `with_top`; `watch` is told how many cases are done.
@@ -26,7 +35,27 @@ pub fn rank(
     with_top: bool,
     watch: &mut dyn FnMut(usize),
 ) -> Result<Ranked> {
-    let ranked = unchecked(model, dataset, cases, seen, with_top, watch)?;
+    finite(unchecked(model, dataset, cases, &|case| whole(dataset, case), seen, with_top, watch)?)
+}
+
+/// Ranks where the model is told the newest `events` of each history alone, and nothing of whose they are. Whether an item
+/// was seen before is still asked of the whole history, so that the candidates are those of [`rank`].
+///
+/// # Errors
+/// As [`rank`].
+pub fn ranks_as_new(
+    model: &Model,
+    dataset: &Dataset,
+    cases: &[Case],
+    events: usize,
+    seen: Seen,
+    watch: &mut dyn FnMut(usize),
+) -> Result<Vec<u32>> {
+    let told = |case: &Case| (0, cold::newest(case, events));
+    Ok(finite(unchecked(model, dataset, cases, &told, seen, false, watch)?)?.ranks)
+}
+
+fn finite(ranked: Ranked) -> Result<Ranked> {
     match ranked.ranks.contains(&0) {
         true => Err(Error::Gpu("the model's scores are not finite: train it again with a lower lr".into())),
         false => Ok(ranked),
@@ -37,22 +66,23 @@ fn unchecked(
     model: &Model,
     dataset: &Dataset,
     cases: &[Case],
+    told: &dyn Fn(&Case) -> Told,
     seen: Seen,
     with_top: bool,
     watch: &mut dyn FnMut(usize),
 ) -> Result<Ranked> {
     let len = model.config().len;
     let mut order: Vec<usize> = (0..cases.len()).collect();
-    order.sort_by_key(|i| cases[*i].history.len().min(len)); // rows of like length: little padding
+    order.sort_by_key(|i| told(&cases[*i]).1.len().min(len)); // rows of like length: little padding
     let mut ranked = Ranked { ranks: vec![0; cases.len()], top: vec![Vec::new(); cases.len()] };
     for (done, chunk) in order.chunks(BATCH).enumerate() {
         let of = |i: &usize| {
-            let case = &cases[*i];
-            history(dataset, known_user(dataset, case.user), case.history.clone(), request_of(dataset, case.target))
+            let (user, events) = told(&cases[*i]);
+            history(dataset, user, events, request_of(dataset, cases[*i].target))
         };
         let histories: Vec<History> = chunk.iter().map(of).collect();
         let targets: Vec<u32> = chunk.iter().map(|i| dataset.item[cases[*i].target]).collect();
-        let exclude: Vec<Vec<u32>> = histories.iter().map(|h| excluded(h, seen)).collect();
+        let exclude: Vec<Vec<u32>> = chunk.iter().map(|i| excluded(dataset, &cases[*i], seen)).collect();
         for (i, rank) in chunk.iter().zip(model.ranks(&histories, &targets, &exclude)?) {
             ranked.ranks[*i] = rank;
         }
@@ -67,11 +97,11 @@ fn unchecked(
 }
 
 /// Items that may not be recommended: those of the history where seen ones are filtered.
-fn excluded(history: &History, seen: Seen) -> Vec<u32> {
+fn excluded(dataset: &Dataset, case: &Case, seen: Seen) -> Vec<u32> {
     if seen == Seen::Keep {
         return Vec::new();
     }
-    let mut items = history.items.to_vec();
+    let mut items = dataset.item[case.history.clone()].to_vec();
     items.sort_unstable();
     items.dedup();
     items

@@ -5,6 +5,7 @@ mod experiment;
 mod files;
 mod kill;
 mod learn;
+mod reports;
 mod safe;
 #[cfg(target_os = "linux")]
 mod setup;

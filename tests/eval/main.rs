@@ -2,6 +2,7 @@
 #![cfg(feature = "recsys")]
 
 mod city;
+mod reports;
 
 use desirepath::data::Dataset;
 use desirepath::eval::baselines::Baselines;
