@@ -6,7 +6,7 @@ use super::ranking::BATCH;
 use super::{Case, training_events};
 use crate::data::Dataset;
 use crate::error::Result;
-use crate::model::{History, Serving};
+use crate::model::{History, Model};
 use crate::train::{history, known_user, request_of};
 use serde::Serialize;
 use std::fmt;
@@ -102,6 +102,38 @@ fn bins(said: &[Said]) -> Vec<Bin> {
     sums.into_iter().enumerate().map(bin).collect()
 }
 
+/// The line `a z + b` through the log odds `z` of what was said that makes it most probable, as Platt 1999 fits it, with
+/// his targets a little within 0 and 1. Never falling: where what is less probable happens more often, it is flat.
+pub fn line(said: &[Said]) -> [f64; 2] {
+    let events: Vec<(f64, bool)> = said.iter().map(|(p, liked)| (log_odds(*p), *liked)).collect();
+    let liked = events.iter().filter(|(_, liked)| *liked).count() as f64;
+    let (high, low) = ((liked + 1.0) / (liked + 2.0), 1.0 / (events.len() as f64 - liked + 2.0));
+    let [mut a, mut b] = [0.0, log_odds((liked + 1.0) / (events.len() as f64 + 2.0))];
+    let flat = [a, b];
+    // Newton's method; the loss is convex, and a little curvature keeps the step finite.
+    for _ in 0..50 {
+        let (mut g, mut h) = ([0.0; 2], [1e-9, 0.0, 1e-9]);
+        for (z, liked) in &events {
+            let p = 1.0 / (1.0 + (-(a * z + b)).exp());
+            let (d, w) = (p - if *liked { high } else { low }, p * (1.0 - p));
+            g = [g[0] + d * z, g[1] + d];
+            h = [h[0] + w * z * z, h[1] + w * z, h[2] + w];
+        }
+        let det = h[0] * h[2] - h[1] * h[1];
+        let step = [(h[2] * g[0] - h[1] * g[1]) / det, (h[0] * g[1] - h[1] * g[0]) / det];
+        if !step.iter().all(|s| s.is_finite()) || step.iter().all(|s| s.abs() < 1e-9) {
+            break;
+        }
+        [a, b] = [a - step[0], b - step[1]];
+    }
+    if a > 0.0 && a.is_finite() && b.is_finite() { [a, b] } else { flat }
+}
+
+fn log_odds(p: f64) -> f64 {
+    let p = p.clamp(1e-6, 1.0 - 1e-6);
+    (p / (1.0 - p)).ln()
+}
+
 /// Share of the training events with a rating whose rating is at least `like`; `None` where none has one.
 pub fn liked_share(dataset: &Dataset, like: f32) -> Option<f64> {
     let ratings = dataset.rating.as_ref()?;
@@ -119,7 +151,7 @@ pub fn liked_share(dataset: &Dataset, like: f32) -> Option<f64> {
 /// # Panics
 /// If the dataset has no ratings, or the model no sigmoid output.
 pub fn said(
-    model: &Serving,
+    model: &Model,
     dataset: &Dataset,
     cases: &[Case],
     like: f32,

@@ -111,6 +111,35 @@ impl Model {
         Ok(scores)
     }
 
+    /// Scores and probabilities of given items for each history, in their order.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn score(&self, histories: &[History], items: &[Vec<u32>]) -> Result<Vec<Vec<Recommendation>>> {
+        let (Forward { states, vectors, .. }, own) = self.last(histories)?;
+        self.score_states(&states, &vectors, &own, items)
+    }
+
+    pub(super) fn score_states(
+        &self,
+        states: &Tensor,
+        vectors: &Tensor,
+        own: &[Owns],
+        items: &[Vec<u32>],
+    ) -> Result<Vec<Vec<Recommendation>>> {
+        let pairs: Vec<(u32, u32)> = (0u32..).zip(items).flat_map(|(r, l)| l.iter().map(move |i| (r, *i))).collect();
+        if pairs.is_empty() {
+            return Ok(vec![Vec::new(); items.len()]);
+        }
+        let mut scores = self.scores_of(states, vectors, &pairs)?.into_iter();
+        let odds = self.odds()?;
+        let row = |(own, items): (&Owns, &Vec<u32>)| {
+            let boost = |item: u32| own.items.iter().find(|o| o.item == item).map_or(0.0, |o| o.boost);
+            items.iter().zip(&mut scores).map(|(item, score)| odds.of(own, *item, score, boost(*item))).collect()
+        };
+        Ok(own.iter().zip(items).map(row).collect())
+    }
+
     /// The `k` best items for each history, best first, without those that `exclude` names for it.
     pub fn recommend(&self, histories: &[History], exclude: &[Vec<u32>], k: usize) -> Result<Vec<Vec<Recommendation>>> {
         let (Forward { states, vectors, .. }, own) = self.last(histories)?;

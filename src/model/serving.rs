@@ -1,7 +1,7 @@
 //! A model that only answers: the vectors of the items are computed once, items that training never saw can join, and
 //! the GRU can be moved on by single events.
 
-use super::repeats::{Forward, Owns};
+use super::repeats::Owns;
 use super::{Batch, Config, History, Model, Recommendation, rows_of};
 use crate::error::Result;
 use crate::nn::{Linear, Params};
@@ -177,35 +177,6 @@ impl Serving {
             list.push(if fits { item.features.clone() } else { vec![0.0; catalogue.feature_dim] });
         }
         list
-    }
-
-    /// Scores and probabilities of given items for each history, in their order.
-    ///
-    /// # Errors
-    /// When the device fails.
-    pub fn score(&self, histories: &[History], items: &[Vec<u32>]) -> Result<Vec<Vec<Recommendation>>> {
-        let (Forward { states, vectors, .. }, own) = self.last(histories)?;
-        self.score_states(&states, &vectors, &own, items)
-    }
-
-    fn score_states(
-        &self,
-        states: &Tensor,
-        vectors: &Tensor,
-        own: &[Owns],
-        items: &[Vec<u32>],
-    ) -> Result<Vec<Vec<Recommendation>>> {
-        let pairs: Vec<(u32, u32)> = (0u32..).zip(items).flat_map(|(r, l)| l.iter().map(move |i| (r, *i))).collect();
-        if pairs.is_empty() {
-            return Ok(vec![Vec::new(); items.len()]);
-        }
-        let mut scores = self.scores_of(states, vectors, &pairs)?.into_iter();
-        let odds = self.odds()?;
-        let row = |(own, items): (&Owns, &Vec<u32>)| {
-            let boost = |item: u32| own.items.iter().find(|o| o.item == item).map_or(0.0, |o| o.boost);
-            items.iter().zip(&mut scores).map(|(item, score)| odds.of(own, *item, score, boost(*item))).collect()
-        };
-        Ok(own.iter().zip(items).map(row).collect())
     }
 
     /// The `k` items whose vectors point most nearly where that of `item` does, with the cosine as score.

@@ -2,6 +2,7 @@
 
 mod augment;
 mod batch;
+mod calibrate;
 mod catalogue;
 mod checkpoint;
 mod export;
@@ -278,7 +279,9 @@ impl<'a> Trainer<'a> {
             if self.best.is_none() || ndcg10 > self.state.best_ndcg10 {
                 self.state.best_ndcg10 = ndcg10;
                 self.state.best_epoch = epoch;
-                self.best = Some(self.weights()?);
+                let mut best = self.weights()?;
+                self.calibrate(&cases, &mut best)?;
+                self.best = Some(best);
             }
         }
         let patience = self.options.patience.max(self.options.validate_every);

@@ -4,7 +4,7 @@ use super::{close, tiny};
 use desirepath::Gpu;
 use desirepath::data::Dataset;
 use desirepath::data::city::{City, CityOptions};
-use desirepath::eval::calibration::{BINS, Calibration, liked_share, said};
+use desirepath::eval::calibration::{BINS, Calibration, liked_share, line, said};
 use desirepath::eval::cold::{Cold, EVENTS, newest, rare, reaching};
 use desirepath::eval::{Seen, Split, cases, rank, ranks_as_new, training_counts};
 use desirepath::model::{Config, Model, Serving};
@@ -139,4 +139,25 @@ fn held_out_ratings_are_asked_for() {
         assert!((probability - sigmoid).abs() < 1e-5, "{probability} instead of {sigmoid}");
         assert_eq!(liked, ratings[case.target] >= 4.0);
     }
+}
+
+/// The line through the log odds is that of which the events were drawn; where the less probable happens more often, it
+/// says the share of all.
+#[test]
+fn a_line_makes_probabilities_true() {
+    let of = |odds: f64| 1.0 / (1.0 + (-odds).exp());
+    let grid = || (0..4000).map(|n| f64::from(n % 40) / 10.0 - 2.0);
+    // As many of each hundred are liked as half the log odds plus one make probable.
+    let said: Vec<_> =
+        grid().enumerate().map(|(n, z)| (of(z), ((n / 40) as f64 + 0.5) < 100.0 * of(0.5 * z + 1.0))).collect();
+    let [a, b] = line(&said);
+    assert!((a - 0.5).abs() < 0.02 && (b - 1.0).abs() < 0.02, "{a} {b}");
+    let before = Calibration::of(&said, 4.0, 0.5).expect("events");
+    let mended: Vec<_> = grid().zip(&said).map(|(z, (_, liked))| (of(a * z + b), *liked)).collect();
+    let after = Calibration::of(&mended, 4.0, 0.5).expect("events");
+    assert!(after.ece < 0.02 && after.brier < before.brier && before.ece > 0.1, "{after} after {before}");
+    let upside_down: Vec<_> = said.iter().map(|(p, liked)| (1.0 - p, *liked)).collect();
+    let [a, b] = line(&upside_down);
+    assert!(a == 0.0 && (of(b) - after.liked).abs() < 0.001, "{a} {b}");
+    assert_eq!(line(&[(0.3, true)])[0], 0.0, "one event says nothing of a slope");
 }

@@ -2,6 +2,7 @@
 
 use crate::{bits, config, dataset, gpu, options};
 use desirepath::eval::baselines::Baselines;
+use desirepath::eval::calibration::said;
 use desirepath::eval::metrics::Measure;
 use desirepath::eval::{Seen, Split, cases, rank};
 use desirepath::model::Config;
@@ -167,4 +168,19 @@ fn settings_that_do_not_go_together_are_refused() {
     refused(&bert4rec(), &last, Seen::Keep, "for bidirectional = true set mask_last=1");
     refused(&Config { gru: true, ..bert4rec() }, &options(1), Seen::Keep, "bidirectional = true needs gru = false");
     refused(&Config { len: 1, ..bert4rec() }, &options(1), Seen::Keep, "len = 2 or more");
+}
+
+/// The sigmoid output of the model that is kept is what the ratings of the validation want, not those of the training.
+#[test]
+fn the_output_is_put_where_the_validation_wants_it() {
+    let mut rated = dataset().clone();
+    let mut ratings: Vec<f32> = (0..rated.n_events()).map(|e| 1.0 + (e % 5) as f32).collect();
+    let held_out = cases(&rated, Split::Validation);
+    held_out.iter().for_each(|case| ratings[case.target] = 5.0);
+    rated.rating = Some(ratings);
+    let mut trainer = Trainer::new(gpu(), &rated, &config(), &options(2), Seen::Keep).expect("a trainer");
+    trainer.run(None, &mut |_| ()).expect("training");
+    let said = said(trainer.model(), &rated, &held_out, 4.0, &mut |_| ()).expect("probabilities");
+    let mean = said.iter().map(|(p, _)| p).sum::<f64>() / said.len() as f64;
+    assert!(said.iter().all(|(_, liked)| *liked) && mean > 0.9, "{mean} where all were liked");
 }
