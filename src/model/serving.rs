@@ -268,7 +268,7 @@ impl Serving {
         self.best(&states, self.scored_by(), &vec![Owns::default(); users.len()], exclude, k)
     }
 
-    /// [`Serving::score`] from the GRU's states `[rows, dim]` of `users`.
+    /// [`Model::score`] from the GRU's states `[rows, dim]` of `users`.
     ///
     /// # Errors
     /// When the device fails.
