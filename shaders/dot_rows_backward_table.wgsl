@@ -11,33 +11,15 @@ struct Params { segments: u32, per_row: u32, dim: u32 } // dim counts Elements
 @group(0) @binding(4) var<storage, read> order: array<u32>;          // positions in dy, or PARTIAL + rows of partial
 @group(0) @binding(5) var<storage, read> starts: array<u32>;         // [segments + 1]
 @group(0) @binding(6) var<storage, read> plus: array<Element>;       // [segments, dim]
-@group(0) @binding(7) var<storage, read_write> dtable: array<Element>; // [segments, dim]
+@group(0) @binding(7) var<storage, read_write> y: array<Element>;    // [segments, dim]
 
 // include: element
-const PARTIAL: u32 = 0x80000000u;
-const PLUS: u32 = 0u;
+// include: segments
 
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) thread: u32) {
-    let i = (group.y * groups.x + group.x) * 256u + thread;
-    if (i >= params.segments * params.dim) {
-        return;
-    }
-    let segment = i / params.dim;
-    let column = i - segment * params.dim;
-    let end = starts[segment + 1u];
-    var sum = Element();
-    for (var k = starts[segment]; k < end; k++) {
-        let at = order[k];
-        if (at < PARTIAL) {
-            sum += dy[at] * x[at / params.per_row * params.dim + column];
-        } else {
-            sum += partial[(at - PARTIAL) * params.dim + column];
-        }
-    }
-    if (PLUS == 1u) {
-        sum += plus[i];
-    }
-    dtable[i] = sum;
+fn term(at: u32, column: u32) -> Element {
+    return dy[at] * x[at / params.per_row * params.dim + column];
+}
+
+fn factor() -> f32 {
+    return 1.0;
 }

@@ -13,34 +13,16 @@ struct Params { segments: u32, dim: u32, factor: f32, first: u32, n: u32 } // di
 @group(0) @binding(6) var<storage, read_write> y: array<Element>;    // [segments, dim]
 
 // include: element
-const PARTIAL: u32 = 0x80000000u;
-const PLUS: u32 = 0u;
+// include: segments
 
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) thread: u32) {
-    let i = (group.y * groups.x + group.x) * 256u + thread;
-    if (i >= params.segments * params.dim) {
-        return;
+fn term(row: u32, column: u32) -> Element {
+    let here = row - params.first; // wraps to a huge number below the piece
+    if (here < params.n) {
+        return dy[here * params.dim + column];
     }
-    let segment = i / params.dim;
-    let column = i - segment * params.dim;
-    let end = starts[segment + 1u];
-    var sum = Element();
-    for (var k = starts[segment]; k < end; k++) {
-        let row = order[k];
-        if (row < PARTIAL) {
-            let here = row - params.first; // wraps to a huge number below the piece
-            if (here < params.n) {
-                sum += dy[here * params.dim + column];
-            }
-        } else {
-            sum += partial[(row - PARTIAL) * params.dim + column];
-        }
-    }
-    sum *= params.factor;
-    if (PLUS == 1u) {
-        sum += plus[i];
-    }
-    y[i] = sum;
+    return Element();
+}
+
+fn factor() -> f32 {
+    return params.factor;
 }

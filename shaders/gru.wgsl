@@ -18,27 +18,10 @@ struct Params { batch: u32, len: u32, dim: u32, start: u32, end: u32, ragged: u3
 
 // include: gru
 // include: lengths
+// include: gru_rows
 const WIDTH: u32 = 64u;
 const CHUNK: u32 = 256u;
 var<workgroup> state: array<vec4<f32>, CHUNK>; // of the 4 rows, before this step
-
-fn length_of(row: u32) -> u32 {
-    if (row >= params.batch) {
-        return 0u;
-    }
-    if (params.ragged == 0u) {
-        return params.len;
-    }
-    return length_at(row);
-}
-
-// The place of step t of a row; of its last step from there on.
-fn event(row: u32, t: u32) -> u32 {
-    if (PACKED == 1u) {
-        return begin_of(row) + min(t, max(length_at(row), 1u) - 1u);
-    }
-    return begin_of(row) + t;
-}
 
 // Where the state before step t is: every step has its slot for the backward pass, or two take turns.
 fn state_at(row: u32, t: u32) -> u32 {

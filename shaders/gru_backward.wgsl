@@ -21,23 +21,7 @@ const CHUNK: u32 = 256u;
 var<workgroup> chunk: array<vec4<f32>, CHUNK>; // of the 4 rows' gate gradients
 
 // include: lengths
-fn length_of(row: u32) -> u32 {
-    if (row >= params.batch) {
-        return 0u;
-    }
-    if (params.ragged == 0u) {
-        return params.len;
-    }
-    return length_at(row);
-}
-
-// The place of step t of a row; of its last step from there on.
-fn event(row: u32, t: u32) -> u32 {
-    if (PACKED == 1u) {
-        return begin_of(row) + min(t, max(length_at(row), 1u) - 1u);
-    }
-    return begin_of(row) + t;
-}
+// include: gru_rows
 
 // Gate gradients of one row at step t; the part of the state's gradient that passes by the gates goes to dh.
 fn through_gates(row: u32, t: u32, column: u32) {

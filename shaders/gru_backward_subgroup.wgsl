@@ -16,15 +16,7 @@ struct Params { batch: u32, len: u32, dim: u32, start: u32, end: u32, ragged: u3
 const ROWS: u32 = 16u;
 
 // include: lengths
-fn length_of(row: u32) -> u32 {
-    if (row >= params.batch) {
-        return 0u;
-    }
-    if (params.ragged == 0u) {
-        return params.len;
-    }
-    return length_at(row);
-}
+// include: gru_rows
 
 fn mac(acc: vec4<f32>, w: mat4x4<f32>, h: vec4<f32>) -> vec4<f32> {
     return fma(w[0], vec4(h.x), fma(w[1], vec4(h.y), fma(w[2], vec4(h.z), fma(w[3], vec4(h.w), acc))));
@@ -38,14 +30,6 @@ fn weights(j: u32, column: u32) -> mat4x4<f32> {
     let quarter = params.dim / 4u;
     let at = 4u * j * quarter + column;
     return mat4x4(w_hh[at], w_hh[at + quarter], w_hh[at + 2u * quarter], w_hh[at + 3u * quarter]);
-}
-
-// The place of step t of a row; of its last step from there on.
-fn event(row: u32, t: u32) -> u32 {
-    if (PACKED == 1u) {
-        return begin_of(row) + min(t, max(length_at(row), 1u) - 1u);
-    }
-    return begin_of(row) + t;
 }
 
 // Gate gradients of one row at step t; the part of the state's gradient that passes by the gates goes to dh.

@@ -49,6 +49,7 @@
 //! the comparison with them. `serve`: the HTTP server. `cli`: the program.
 
 pub mod error;
+mod fnv;
 pub mod gpu;
 pub mod ops;
 pub mod tape;

@@ -7,7 +7,7 @@ use desirepath::eval::calibration::{self, Calibration};
 use desirepath::eval::cold::{self, Cold};
 use desirepath::eval::metrics::Metrics;
 use desirepath::eval::{Case, Ranked, Seen, Split, cases, never_visited, rank};
-use desirepath::model::{Config, Model, Serving};
+use desirepath::model::{Config, Model};
 use desirepath::train::{Checkpoint, TrainOptions};
 use desirepath::{Error, Result};
 use serde::Serialize;
@@ -145,7 +145,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         bar.finish_and_clear();
     }
     if let Some(liked) = liked {
-        evaluation.calibration = Some(calibrate(args, common, model, &dataset, &cases, liked)?);
+        evaluation.calibration = Some(calibrate(args, common, &model, &dataset, &cases, liked)?);
     }
     // Printed before it is drawn: where the picture cannot be written, nothing is lost.
     common.print(&evaluation, &evaluation)?;
@@ -183,14 +183,13 @@ fn liked(args: &Args, checkpoint: &Checkpoint, dataset: &Dataset, data: &Dataset
 fn calibrate(
     args: &Args,
     common: &Common,
-    model: Model,
+    model: &Model,
     dataset: &Dataset,
     cases: &[Case],
     (like, share): (f32, f64),
 ) -> Result<Calibration> {
     let bar = common.bar(cases.len(), "asking for probabilities {bar:24} {pos}/{len}, {eta} to go");
-    let model = Serving::new(model, 0)?;
-    let said = calibration::said(&model, dataset, cases, like, &mut |done| bar.set_position(done as u64))?;
+    let said = calibration::said(model, dataset, cases, like, &mut |done| bar.set_position(done as u64))?;
     bar.finish_and_clear();
     let none = || Error::format(&args.dataset, "no held-out event has a rating: there is nothing to hold against");
     Calibration::of(&said, like, share).ok_or_else(none)

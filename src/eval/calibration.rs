@@ -2,12 +2,11 @@
 //!
 //! Ratings exist for what people chose to rate alone, so this says nothing about items that a user would never have met.
 
-use super::ranking::BATCH;
+use super::ranking::{BATCH, asked_whole};
 use super::{Case, training_events};
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::model::{History, Model};
-use crate::train::{history, known_user, request_of};
 use serde::Serialize;
 use std::fmt;
 
@@ -159,13 +158,10 @@ pub fn said(
 ) -> Result<Vec<Said>> {
     let ratings = dataset.rating.as_ref().expect("a dataset with ratings");
     let mut rated: Vec<&Case> = cases.iter().filter(|case| ratings[case.target].is_finite()).collect();
-    rated.sort_by_key(|case| case.history.len().min(model.config().len)); // rows of like length: little padding
+    rated.sort_by_key(|case| case.history.len().min(model.config().len)); // as in `rank`
     let mut said = Vec::with_capacity(rated.len());
     for chunk in rated.chunks(BATCH) {
-        let of = |case: &&Case| {
-            history(dataset, known_user(dataset, case.user), case.history.clone(), request_of(dataset, case.target))
-        };
-        let histories: Vec<History> = chunk.iter().map(of).collect();
+        let histories: Vec<History> = chunk.iter().map(|case| asked_whole(dataset, case)).collect();
         let targets: Vec<Vec<u32>> = chunk.iter().map(|case| vec![dataset.item[case.target]]).collect();
         for (case, scored) in chunk.iter().zip(model.score(&histories, &targets)?) {
             let probability = scored[0].probability.expect("a model with a sigmoid output");

@@ -13,6 +13,16 @@ pub(super) const BATCH: usize = 128;
 /// What the model is told of a case: whose history it is, and the events of it.
 type Told = (u32, Range<usize>);
 
+/// `case` as the model is asked about it, told so much.
+fn asked<'a>(dataset: &'a Dataset, case: &Case, (user, events): Told) -> History<'a> {
+    history(dataset, user, events, request_of(dataset, case.target))
+}
+
+/// `case` as the model is asked about it, told all that is known.
+pub(super) fn asked_whole<'a>(dataset: &'a Dataset, case: &Case) -> History<'a> {
+    asked(dataset, case, whole(dataset, case))
+}
+
 /// All that is known.
 fn whole(dataset: &Dataset, case: &Case) -> Told {
     (known_user(dataset, case.user), case.history.clone())
@@ -73,13 +83,10 @@ fn unchecked(
 ) -> Result<Ranked> {
     let len = model.config().len;
     let mut order: Vec<usize> = (0..cases.len()).collect();
-    order.sort_by_key(|i| told(&cases[*i]).1.len().min(len)); // rows of like length: little padding
+    order.sort_by_key(|i| told(&cases[*i]).1.len().min(len)); // rows of like length, so that none waits for a longer one
     let mut ranked = Ranked { ranks: vec![0; cases.len()], top: vec![Vec::new(); cases.len()] };
     for (done, chunk) in order.chunks(BATCH).enumerate() {
-        let of = |i: &usize| {
-            let (user, events) = told(&cases[*i]);
-            history(dataset, user, events, request_of(dataset, cases[*i].target))
-        };
+        let of = |i: &usize| asked(dataset, &cases[*i], told(&cases[*i]));
         let histories: Vec<History> = chunk.iter().map(of).collect();
         let targets: Vec<u32> = chunk.iter().map(|i| dataset.item[cases[*i].target]).collect();
         let exclude: Vec<Vec<u32>> = chunk.iter().map(|i| excluded(dataset, &cases[*i], seen)).collect();

@@ -71,6 +71,8 @@ const SHARED: &[(&str, &str)] = &[
     ("gemm_end", include_str!("../../shaders/shared/gemm_end.wgsl")),
     ("gemm_store", include_str!("../../shaders/shared/gemm_store.wgsl")),
     ("lengths", include_str!("../../shaders/shared/lengths.wgsl")),
+    ("segments", include_str!("../../shaders/shared/segments.wgsl")),
+    ("gru_rows", include_str!("../../shaders/shared/gru_rows.wgsl")),
     ("gru", include_str!("../../shaders/shared/gru.wgsl")),
     ("attention", include_str!("../../shaders/shared/attention.wgsl")),
     ("attention_row", include_str!("../../shaders/shared/attention_row.wgsl")),

@@ -5,6 +5,7 @@ use super::fault::PATIENCE;
 use super::profile::{Counts, Profile, SLOTS};
 use super::{Buffer, Gpu, Options, Variant, kernel, pool};
 use crate::error::{Error, Result};
+use crate::fnv::Fnv;
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -371,5 +372,5 @@ fn open_cache(device: &wgpu::Device, options: &Options) -> Option<(wgpu::Pipelin
 }
 
 pub(super) fn checksum(data: &[u8]) -> u64 {
-    data.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3))
+    Fnv::new().bytes(data).value()
 }

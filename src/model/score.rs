@@ -4,7 +4,7 @@ use super::repeats::{Forward, Owns};
 use super::{Batch, Columns, History, Model, rows_of};
 use crate::error::Result;
 use crate::nn::Linear;
-use crate::ops::{self, Exclusions, Ids, Rows};
+use crate::ops::{self, Exclusions, Ids};
 use crate::tape::Tape;
 use crate::tensor::{Tensor, Words};
 
@@ -86,13 +86,7 @@ impl Model {
 
     /// `[n]`: the score of one item for each of `states: [n, dim]`.
     pub(super) fn pair_scores(&self, tape: &mut Tape, states: &Tensor, vectors: &Tensor, items: &Ids) -> Tensor {
-        let v = ops::embedding(tape, vectors, items, None);
-        let scores = ops::dot(tape, states, &v);
-        let Some(bias) = &self.item_bias else { return scores };
-        let table = &bias.reshape(&[bias.len(), 1]);
-        let rows = Rows { table, ids: items, padding: None, factor: 1.0 };
-        let column = scores.reshape(&[scores.len(), 1]);
-        ops::embedding_onto(tape, Some(&column), rows, 0.0).reshape(scores.shape())
+        ops::dot_rows(tape, states, vectors, self.item_bias.as_ref(), items)
     }
 
     /// Scores of single pairs `(row of states, item)`.

@@ -1,6 +1,5 @@
-use super::sampled::{Sampled, scores};
-use super::{ELEMENTWISE, cut, lanes, pieces, width};
-use crate::gpu::{Buffer, Kernel};
+use super::sampled::{Loss, Sampled, losses, scores};
+use crate::gpu::Kernel;
 use crate::kernel;
 use crate::tape::Tape;
 use crate::tensor::Tensor;
@@ -27,27 +26,11 @@ pub fn gbce(
     beta: f32,
 ) -> Tensor {
     assert!(beta >= 0.0, "gbce: beta {beta}, expected 0 or more");
-    let [positive, negatives] = scores("gbce", tape, [x, table], bias, None, sampled);
-    let (gpu, (rows, count)) = (x.gpu().clone(), negatives.rows());
-    let (width, lanes) = (width(count), lanes(&gpu));
-    let y = Tensor::empty(&gpu, &[rows]);
-    let scale = 1.0 / (count + 1) as f32;
-    let params = move |n: usize| [n as u32, (count / width) as u32, scale.to_bits(), beta.to_bits()];
-    for (first, n) in pieces(&gpu, rows, count) {
-        let [positive, negatives, y] = [&positive, &negatives, &y].map(|t| cut(t, first, n));
-        let buffers: [&Buffer; 3] = [&positive, &negatives, &y];
-        let groups = (n * lanes as usize).div_ceil(256);
-        gpu.dispatch(FORWARD.with(&[("LANES", lanes), ("WIDTH", width as u32)]), params(n), &buffers, groups);
-    }
-    let inputs = [positive, negatives];
-    tape.record(&y, &[&inputs[0].clone(), &inputs[1].clone()], move |gpu, grads, dy| {
-        let gradients = inputs.each_ref().map(|t| Tensor::empty(gpu, t.shape()));
-        for (first, n) in pieces(gpu, rows, count) {
-            let all = [&inputs[0], &inputs[1], dy, &gradients[0], &gradients[1]].map(|t| cut(t, first, n));
-            let groups = (n * count / width).div_ceil(ELEMENTWISE);
-            gpu.dispatch(BACKWARD.with(&[("WIDTH", width as u32)]), params(n), &all.each_ref().map(|t| &**t), groups);
-        }
-        inputs.iter().zip(gradients).for_each(|(x, dx)| grads.add(x, dx));
-    });
-    y
+    let scores = scores("gbce", tape, [x, table], bias, None, sampled);
+    let scale = 1.0 / (sampled.negatives.count() + 1) as f32;
+    losses(
+        tape,
+        scores,
+        Loss { forward: &FORWARD, backward: &BACKWARD, keeps: false, sums_back: false, numbers: [scale, beta] },
+    )
 }

@@ -1,6 +1,6 @@
 //! What the sampled losses share: the drawn items, and the scores of each row's target and of what was drawn beside it.
 
-use super::{Activation, Ids, Masked, add, cut, dot_rows, embedding, linear, pieces};
+use super::{Activation, ELEMENTWISE, Ids, Masked, add, cut, dot_rows, embedding, lanes, linear, pieces, width};
 use crate::gpu::{Buffer, Gpu, Kernel};
 use crate::kernel;
 use crate::tape::Tape;
@@ -111,6 +111,49 @@ pub(super) fn scores(
     };
     mask(x.gpu(), sampled, &drawn);
     [dot_rows(tape, &x, table, bias, targets), drawn]
+}
+
+/// The kernels of a loss `[rows]` over such scores, as [`losses`] runs them.
+pub(super) struct Loss {
+    pub forward: &'static Kernel,
+    pub backward: &'static Kernel,
+    /// Whether the forward pass leaves a number for each row to the backward pass.
+    pub keeps: bool,
+    /// Whether a row is one sum in the backward pass, too; else each score is by itself.
+    pub sums_back: bool,
+    /// What `Params` end with.
+    pub numbers: [f32; 2],
+}
+
+/// The loss of `scores`, those of the targets `[rows]` and of the drawn `[rows, n]`.
+pub(super) fn losses(tape: &mut Tape, scores: [Tensor; 2], loss: Loss) -> Tensor {
+    let (gpu, (rows, count)) = (scores[0].gpu().clone(), scores[1].rows());
+    let (width, lanes) = (width(count), lanes(&gpu));
+    let kernel = [("LANES", lanes), ("WIDTH", width as u32)];
+    let y = Tensor::empty(&gpu, &[rows]);
+    let kept = loss.keeps.then(|| Tensor::empty(&gpu, &[rows]));
+    let [a, b] = loss.numbers.map(f32::to_bits);
+    let params = move |n: usize| [n as u32, (count / width) as u32, a, b];
+    let by_rows = move |n: usize| (n * lanes as usize).div_ceil(256);
+    for (first, n) in pieces(&gpu, rows, count) {
+        let all: Vec<Tensor> = scores.iter().chain(&kept).chain([&y]).map(|t| cut(t, first, n)).collect();
+        let buffers: Vec<&Buffer> = all.iter().map(|t| &**t).collect();
+        gpu.dispatch(loss.forward.with(&kernel), params(n), &buffers, by_rows(n));
+    }
+    let inputs = scores.clone();
+    tape.record(&y, &[&inputs[0], &inputs[1]], move |gpu, grads, dy| {
+        let gradients = scores.each_ref().map(|t| Tensor::empty(gpu, t.shape()));
+        for (first, n) in pieces(gpu, rows, count) {
+            let all = scores.iter().chain(&kept).chain([dy]).chain(&gradients);
+            let all: Vec<Tensor> = all.map(|t| cut(t, first, n)).collect();
+            let buffers: Vec<&Buffer> = all.iter().map(|t| &**t).collect();
+            let groups = if loss.sums_back { by_rows(n) } else { (n * count / width).div_ceil(ELEMENTWISE) };
+            let kernel = if loss.sums_back { &kernel[..] } else { &kernel[1..] };
+            gpu.dispatch(loss.backward.with(kernel), params(n), &buffers, groups);
+        }
+        scores.iter().zip(gradients).for_each(|(x, dx)| grads.add(x, dx));
+    });
+    y
 }
 
 /// Writes over the scores that do not count: nothing else has read them, and no gradient comes from there.

@@ -1,6 +1,5 @@
-use super::sampled::{Sampled, scores};
-use super::{ELEMENTWISE, cut, lanes, pieces, width};
-use crate::gpu::{Buffer, Kernel};
+use super::sampled::{Loss, Sampled, losses, scores};
+use crate::gpu::Kernel;
 use crate::kernel;
 use crate::tape::Tape;
 use crate::tensor::Tensor;
@@ -51,26 +50,11 @@ pub fn sampled_softmax(
         log_q.expect_shape("sampled_softmax: log_q", &[items]);
         super::scale(tape, log_q, temperature)
     });
-    let [positive, negatives] = scores("sampled_softmax", tape, [x, table], bias, less.as_ref(), sampled);
-    let (gpu, (rows, count)) = (x.gpu().clone(), negatives.rows());
-    let (width, lanes) = (width(count), lanes(&gpu));
-    let [lse, y] = [0; 2].map(|_| Tensor::empty(&gpu, &[rows]));
-    let params = move |n: usize| [n as u32, (count / width) as u32, (1.0 / temperature).to_bits()];
-    for (first, n) in pieces(&gpu, rows, count) {
-        let [positive, negatives, lse, y] = [&positive, &negatives, &lse, &y].map(|t| cut(t, first, n));
-        let buffers: [&Buffer; 4] = [&positive, &negatives, &lse, &y];
-        let groups = (n * lanes as usize).div_ceil(256);
-        gpu.dispatch(FORWARD.with(&[("LANES", lanes), ("WIDTH", width as u32)]), params(n), &buffers, groups);
-    }
-    let inputs = [positive, negatives];
-    tape.record(&y, &[&inputs[0].clone(), &inputs[1].clone()], move |gpu, grads, dy| {
-        let gradients = inputs.each_ref().map(|t| Tensor::empty(gpu, t.shape()));
-        for (first, n) in pieces(gpu, rows, count) {
-            let all = [&inputs[0], &inputs[1], &lse, dy, &gradients[0], &gradients[1]].map(|t| cut(t, first, n));
-            let groups = (n * count / width).div_ceil(ELEMENTWISE);
-            gpu.dispatch(BACKWARD.with(&[("WIDTH", width as u32)]), params(n), &all.each_ref().map(|t| &**t), groups);
-        }
-        inputs.iter().zip(gradients).for_each(|(x, dx)| grads.add(x, dx));
-    });
-    y
+    let scores = scores("sampled_softmax", tape, [x, table], bias, less.as_ref(), sampled);
+    let scale = 1.0 / temperature;
+    losses(
+        tape,
+        scores,
+        Loss { forward: &FORWARD, backward: &BACKWARD, keeps: true, sums_back: false, numbers: [scale, 0.0] },
+    )
 }

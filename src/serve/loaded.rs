@@ -5,6 +5,7 @@ use super::store::{Event, Facts, Kept};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::eval::Seen;
+use crate::fnv::Fnv;
 use crate::gpu::Gpu;
 use crate::model::{Config, History, NewItem, Request, Serving};
 use crate::tensor::Tensor;
@@ -123,10 +124,11 @@ impl Past {
         }
     }
 
-    /// Tells whether the first `count` events, and what is known of their items, are the same as before. FNV-1a.
+    /// Tells whether the first `count` events, and what is known of their items, are the same as before.
     pub fn digest(&self, count: usize, items: &Items) -> u64 {
-        let mut hash = 0xcbf2_9ce4_8422_2325u64 ^ u64::from(self.user);
-        let mut add = |v: u64| hash = (hash ^ v).wrapping_mul(0x100_0000_01b3);
+        let mut hash = Fnv::new();
+        let mut add = |v: u64| hash.add(v);
+        add(u64::from(self.user));
         for t in 0..count {
             add(u64::from(self.items[t]));
             add(items.version(self.items[t]));
@@ -134,7 +136,7 @@ impl Past {
             add(u64::from(self.ratings[t].to_bits()));
             self.places[t].iter().for_each(|v| add(u64::from(v.to_bits())));
         }
-        hash
+        hash.value()
     }
 }
 

@@ -1,3 +1,5 @@
+//! How users are named in the store.
+
 use crate::error::{Error, Result};
 use std::path::Path;
 

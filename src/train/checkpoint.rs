@@ -13,6 +13,7 @@ use crate::data::Dataset;
 use crate::data::folder::{Kind, beside};
 use crate::error::{Error, Result};
 use crate::eval::Seen;
+use crate::fnv::Fnv;
 use crate::gpu::Gpu;
 use crate::model::{Config, Model};
 use crate::nn::read_numbers;
@@ -247,15 +248,13 @@ impl Checkpoint {
         }
     }
 
-    /// Tells the weights to serve apart from others. FNV-1a.
+    /// Tells the weights to serve apart from others.
     ///
     /// # Errors
     /// When they cannot be read.
     pub fn weights_hash(&self) -> Result<String> {
-        let mut hash = 0xcbf2_9ce4_8422_2325u64;
-        let bytes = read(&self.folder.join("model.safetensors"))?;
-        bytes.iter().for_each(|b| hash = (hash ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3));
-        Ok(format!("{hash:016x}"))
+        let hash = Fnv::new().bytes(&read(&self.folder.join("model.safetensors"))?);
+        Ok(format!("{:016x}", hash.value()))
     }
 
     /// Whether it was trained on exactly these events.
@@ -370,8 +369,8 @@ pub(super) fn tensors_of<'a>(
 
 /// Tells datasets apart by all that a model takes from them: the same events with other categories are another dataset.
 pub fn fingerprint(dataset: &Dataset) -> String {
-    let mut hash = 0xcbf2_9ce4_8422_2325u64; // FNV-1a
-    let mut add = |v: u64| hash = (hash ^ v).wrapping_mul(0x100_0000_01b3);
+    let mut hash = Fnv::new();
+    let mut add = |v: u64| hash.add(v);
     dataset.offsets.iter().for_each(|v| add(*v as u64));
     dataset.item.iter().for_each(|v| add(u64::from(*v)));
     dataset.time.iter().for_each(|v| add(*v as u64));
@@ -384,5 +383,5 @@ pub fn fingerprint(dataset: &Dataset) -> String {
     let places = [&dataset.place, &dataset.item_place].into_iter().flatten().flatten().flatten();
     let features = dataset.item_features.iter().flatten();
     dataset.rating.iter().flatten().chain(places).chain(features).for_each(|v| add(u64::from(v.to_bits())));
-    format!("{hash:016x}")
+    format!("{:016x}", hash.value())
 }
