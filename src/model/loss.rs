@@ -14,14 +14,30 @@ pub struct Targets {
     pub items: Ids,
     /// `u32 [events]`: the same for all events, [`IGNORE`](ops::IGNORE) where nothing is to be predicted.
     pub next: Tensor,
-    /// For the sigmoid output: a random item for each position, to be told apart from the target.
-    pub negatives: Ids,
-    /// For the sigmoid output where there are ratings: 1 for a target that was liked, 0 for one that was not.
-    pub likes: Option<Tensor>,
+    /// What the sigmoid output learns from, where the model has one.
+    pub output: OutputTask,
     /// Items that are no classes at a position: where what a user has had is never recommended, it need not lose.
     pub masked: Option<Masked>,
     /// What the targets are compared with, where that is not the whole catalogue.
     pub drawn: Option<Drawn>,
+}
+
+/// What the sigmoid output learns to say.
+#[derive(Debug)]
+pub enum OutputTask {
+    /// Whether a target was liked. Targets without a rating say nothing of that and are not among `of`.
+    Liked {
+        /// Rows of the targets that have a rating.
+        of: Ids,
+        /// Their items.
+        items: Ids,
+        /// 1 for each that was liked, 0 for each that was not.
+        liked: Tensor,
+    },
+    /// Whether an item came next: each target, and a random item for each.
+    Next { random: Ids },
+    /// Nothing from this batch.
+    Nothing,
 }
 
 /// Items drawn to stand for the whole catalogue, and how a target is compared with them.
@@ -104,22 +120,28 @@ impl Model {
         }
     }
 
-    /// `[1]`: weighted binary cross-entropy of the sigmoid output: liked or not where there are ratings, else target or random.
+    /// `[1]`: weighted binary cross-entropy of the sigmoid output, if anything in this batch is to teach it.
     fn output_loss(&self, tape: &mut Tape, states: &Tensor, vectors: &Tensor, targets: &Targets) -> Option<Tensor> {
         let output = self.output.as_ref()?;
         let (gpu, bias) = (&self.gpu, output.b.as_ref()?);
-        let n = targets.items.host().len();
-        let mut part = |items: &Ids, labels: &Tensor| {
+        let part = |states: &Tensor, items: &Ids, labels: &Tensor, tape: &mut Tape| {
             let scores = self.pair_scores(tape, states, vectors, items);
             let logits = ops::affine(tape, &scores, &output.w, bias);
             let losses = ops::bce_with_logits(tape, &logits, labels);
-            ops::mean(tape, &losses, n as f32 / self.config.output_weight)
+            ops::mean(tape, &losses, items.host().len() as f32 / self.config.output_weight)
         };
-        if let Some(likes) = &targets.likes {
-            return Some(part(&targets.items, likes));
+        match &targets.output {
+            OutputTask::Nothing => None,
+            OutputTask::Liked { of, items, liked } => {
+                let states = rows_of(tape, states, of);
+                Some(part(&states, items, liked, tape))
+            }
+            OutputTask::Next { random } => {
+                let n = random.host().len();
+                let taken = part(states, &targets.items, &Tensor::full(gpu, &[n], 1.0), tape);
+                let not = part(states, random, &Tensor::zeros(gpu, &[n]), tape);
+                Some(ops::add(tape, &taken, &not))
+            }
         }
-        let taken = part(&targets.items, &Tensor::full(gpu, &[n], 1.0));
-        let random = part(&targets.negatives, &Tensor::zeros(gpu, &[n]));
-        Some(ops::add(tape, &taken, &random))
     }
 }

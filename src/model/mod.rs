@@ -19,7 +19,7 @@ mod serving;
 pub use batch::{Batch, Columns, History, Request};
 pub use catalogue::Catalogue;
 pub use config::{Config, PRESETS};
-pub use loss::{Drawn, Objective, Targets};
+pub use loss::{Drawn, Objective, OutputTask, Targets};
 pub use score::Recommendation;
 pub use serving::{NewItem, Serving};
 

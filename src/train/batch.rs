@@ -4,7 +4,7 @@ use super::augment::Events;
 use super::{Drawing, Positions, Stretch, TrainOptions, request_of};
 use crate::data::Dataset;
 use crate::gpu::Gpu;
-use crate::model::{Batch, Columns, History, Model, Targets};
+use crate::model::{Batch, Columns, History, Model, OutputTask, Targets};
 use crate::ops::{IGNORE, Ids, Masked};
 use crate::tensor::Tensor;
 use rand::{RngExt, SeedableRng};
@@ -157,23 +157,44 @@ fn targets(
     let begins = batch.begins();
     let at: Vec<u32> = all().map(|(r, t, _)| begins[r] + t as u32).collect();
     let items: Vec<u32> = all().map(|(_, _, event)| dataset.item[event]).collect();
-    let like = |(like, ratings): (f32, &Vec<f32>)| -> Vec<f32> {
-        all().map(|(_, _, event)| f32::from(ratings[event] >= like)).collect()
-    };
-    let likes = judging.like.zip(dataset.rating.as_ref()).map(like);
     let mut next = vec![IGNORE; batch.events()];
     at.iter().zip(&items).for_each(|(at, target)| next[*at as usize] = *target);
     let (n, n_items) = (items.len(), dataset.n_items());
-    let negatives: Vec<u32> = (0..n).map(|_| rng.random_range(1..=n_items as u32)).collect();
+    let random: Vec<u32> = (0..n).map(|_| rng.random_range(1..=n_items as u32)).collect();
     let ids = |values: &[u32], rows: usize| Ids::new(gpu, values, &[n], rows);
+    let output = match judging.like.zip(dataset.rating.as_ref()) {
+        None => OutputTask::Next { random: ids(&random, n_items + 1) },
+        Some((like, ratings)) => {
+            let rated = |row: usize, event: usize| (row as u32, items[row], ratings[event] >= like);
+            let known = |(row, (_, _, event)): (usize, (usize, usize, usize))| {
+                ratings[event].is_finite().then(|| rated(row, event))
+            };
+            liked(gpu, &all().enumerate().filter_map(known).collect::<Vec<_>>(), [n, n_items + 1])
+        }
+    };
     Targets {
         at: ids(&at, batch.events()),
         items: ids(&items, n_items + 1),
         next: Tensor::from_slice(gpu, &next, &[batch.events()]),
-        negatives: ids(&negatives, n_items + 1),
-        likes: likes.map(|likes| Tensor::from_slice(gpu, &likes, &[n])),
+        output,
         masked: judging.mask_seen.then(|| seen(gpu, dataset, rows)),
         drawn: judging.drawing.as_ref().map(|drawing| drawing.draw(gpu, n, &mut drawn)),
+    }
+}
+
+/// `rated`: each target that has a rating, by its row, its item, and whether it was liked; of `[targets, items + 1]`.
+fn liked(gpu: &Gpu, rated: &[(u32, u32, bool)], [targets, items]: [usize; 2]) -> OutputTask {
+    if rated.is_empty() {
+        return OutputTask::Nothing;
+    }
+    let ids = |of: fn(&(u32, u32, bool)) -> u32, rows: usize| {
+        Ids::new(gpu, &rated.iter().map(of).collect::<Vec<_>>(), &[rated.len()], rows)
+    };
+    let labels: Vec<f32> = rated.iter().map(|r| f32::from(r.2)).collect();
+    OutputTask::Liked {
+        of: ids(|r| r.0, targets),
+        items: ids(|r| r.1, items),
+        liked: Tensor::from_slice(gpu, &labels, &[rated.len()]),
     }
 }
 

@@ -1,7 +1,7 @@
 use crate::{dataset, gpu, model, model_of, rows, tiny};
 use desirepath::Tape;
 use desirepath::Tensor;
-use desirepath::model::{Batch, Catalogue, Config, History, Model, Recommendation, Targets};
+use desirepath::model::{Batch, Catalogue, Config, History, Model, OutputTask, Recommendation, Targets};
 use desirepath::ops::{IGNORE, Ids};
 use desirepath::train::{Stretch, catalogue_of, history, request_of};
 
@@ -18,8 +18,7 @@ fn probabilities(model: &Model, history: &History) -> Vec<f64> {
             at: ids(last, batch.len),
             items: ids(item, n_items + 1),
             next: Tensor::from_slice(gpu(), &next, &[batch.len]),
-            negatives: ids(1, n_items + 1),
-            likes: None,
+            output: OutputTask::Nothing,
             masked: None,
             drawn: None,
         };

@@ -1,11 +1,12 @@
 //! Every loss, every way to choose targets and to change rows: that it learns, and that a kill changes no bit.
 
 use crate::{bits, config, dataset, gpu, options};
+use desirepath::Tape;
 use desirepath::eval::baselines::Baselines;
 use desirepath::eval::calibration::said;
 use desirepath::eval::metrics::Measure;
 use desirepath::eval::{Seen, Split, cases, rank};
-use desirepath::model::Config;
+use desirepath::model::{Config, OutputTask};
 use desirepath::train::{
     Augments, Checkpoint, Drawing, Judging, Loss, Positions, Stretch, TrainOptions, Trainer, Windows, stretches,
     training_batch,
@@ -183,4 +184,38 @@ fn the_output_is_put_where_the_validation_wants_it() {
     let said = said(trainer.model(), &rated, &held_out, 4.0, &mut |_| ()).expect("probabilities");
     let mean = said.iter().map(|(p, _)| p).sum::<f64>() / said.len() as f64;
     assert!(said.iter().all(|(_, liked)| *liked) && mean > 0.9, "{mean} where all were liked");
+}
+
+/// An event without a rating was neither liked nor not: it says nothing of that.
+#[test]
+fn unrated_events_teach_the_output_nothing() {
+    let mut rated = dataset().clone();
+    let rating = |e: usize| if e.is_multiple_of(3) { f32::NAN } else { 1.0 + (e % 5) as f32 };
+    rated.rating = Some((0..rated.n_events()).map(rating).collect());
+    let trainer = Trainer::new(gpu(), &rated, &config(), &options(1), Seen::Keep).expect("a trainer");
+    let rows: Vec<&Stretch> = trainer.stretches().iter().take(16).collect();
+    let judging = Judging { like: Some(4.0), ..Judging::default() };
+    let (batch, targets) = training_batch(trainer.model(), &rated, &rows, &judging, (1, 1));
+    let asked: Vec<usize> = rows.iter().flat_map(|row| row.range.start + 1..row.range.end).collect();
+    let OutputTask::Liked { of, items, liked } = &targets.output else { panic!("{:?}", targets.output) };
+    let known: Vec<u32> = (0..asked.len() as u32).filter(|row| !asked[*row as usize].is_multiple_of(3)).collect();
+    assert!(of.host() == known && known.len() < asked.len(), "{} of {}", of.host().len(), asked.len());
+    let event = |row: &u32| asked[*row as usize];
+    assert_eq!(items.host(), known.iter().map(|row| rated.item[event(row)]).collect::<Vec<_>>());
+    let expected: Vec<f32> = known.iter().map(|row| f32::from(rating(event(row)) >= 4.0)).collect();
+    assert_eq!(liked.to_vec::<f32>().expect("read"), expected);
+
+    // Nobody in the batch rated anything: what is left is the loss of a model without that output.
+    let mut silent = rated.clone();
+    silent.rating = Some(vec![f32::NAN; silent.n_events()]);
+    let loss = |output_weight: f32, like| {
+        let config = Config { output_weight, dropout: 0.0, input_dropout: 0.0, rating_input: false, ..config() };
+        let trainer = Trainer::new(gpu(), &silent, &config, &options(1), Seen::Keep).expect("a trainer");
+        let judging = Judging { like, ..Judging::default() };
+        let (batch, targets) = training_batch(trainer.model(), &silent, &rows, &judging, (1, 1));
+        trainer.model().loss(&mut Tape::off(), &batch, &targets).item().expect("read").to_bits()
+    };
+    assert_eq!(loss(0.1, Some(4.0)), loss(0.0, Some(4.0)));
+    assert_ne!(loss(0.1, None), loss(0.0, None), "without a threshold the output learns what comes next");
+    assert!(trainer.model().loss(&mut Tape::off(), &batch, &targets).item().expect("read").is_finite());
 }

@@ -161,15 +161,25 @@ impl Report {
         write_in_place(&out.join("report.md"), &self.markdown())
     }
 
+    /// What stands in the columns of differences.
+    fn compared(&self) -> String {
+        match self.rows.iter().any(|row| row.name == self.baseline) {
+            true => format!("Δ is the paired difference to {} with its p (sign flips)", self.baseline),
+            false => format!("Δ is empty: {}, which the others are compared with, is not trained yet", self.baseline),
+        }
+    }
+
     pub fn markdown(&self) -> String {
         let mut text = format!("Data: {}, {} test cases. Command: `{}`.\n", self.data, self.cases, self.command);
         let seen = if self.seen == Seen::Filter { "removed from" } else { "kept in" };
         let _ = writeln!(
             text,
             "All items ranked, ties against the model, items seen before {seen} the ranking; means over the seeds, \
-             95 % bootstrap\nover users in brackets; Δ is the paired difference to {} with its p (sign flips). {}, \
-             desirepath {}, {}.\n",
-            self.baseline, self.adapter, self.version, self.date
+             95 % bootstrap\nover users in brackets; {}. {}, desirepath {}, {}.\n",
+            self.compared(),
+            self.adapter,
+            self.version,
+            self.date
         );
         text += "| run | settings | seeds | HR@1 | HR@5 | HR@10 | NDCG@10 | Δ HR@10 | Δ NDCG@10 | training | events/s | parameters | device memory |\n";
         text += "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n";
