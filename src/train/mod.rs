@@ -25,7 +25,7 @@ pub use update::UpdateOptions;
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::eval::{Seen, Split, cases, validation_ranks};
+use crate::eval::{Seen, Split, cases, training_counts, validation_ranks};
 use crate::gpu::Gpu;
 use crate::model::{Config, Model};
 use crate::ops::{self, AdamW, Update};
@@ -98,6 +98,7 @@ impl<'a> Trainer<'a> {
         let (config, mask_seen) = (&fitting(config, dataset, seen), options.mask_seen && seen == Seen::Filter);
         options.fits(config, mask_seen, gpu.info().max_binding)?;
         let model = Model::new(gpu, config, catalogue_of(dataset), options.seed);
+        start_biases(&model, dataset, options.bias_start);
         let stretches = stretches(dataset, config.len, options.windows);
         if stretches.is_empty() {
             return Err(Error::NothingToLearn(
@@ -330,4 +331,17 @@ pub fn fitting(config: &Config, dataset: &Dataset, seen: Seen) -> Config {
 
 fn is_due(count: usize, every: usize) -> bool {
     every > 0 && count.is_multiple_of(every)
+}
+
+/// Puts the bias of each item at `factor` times the logarithm of how much more often than the average item it occurs.
+fn start_biases(model: &Model, dataset: &Dataset, factor: f32) {
+    let Some(bias) = model.params().list().iter().find(|p| p.name == "item.bias").filter(|_| factor > 0.0) else {
+        return;
+    };
+    // One more for each, so that what has no event yet has a logarithm, too.
+    let counts: Vec<f64> = training_counts(dataset).into_iter().map(|n| f64::from(n) + 1.0).collect();
+    let mean = counts.iter().sum::<f64>() / counts.len() as f64;
+    let of_item = |n: f64| factor * (n / mean).ln() as f32;
+    let values: Vec<f32> = std::iter::once(0.0).chain(counts.into_iter().map(of_item)).collect();
+    bias.tensor.write(&values);
 }

@@ -26,6 +26,9 @@ pub struct TrainOptions {
     pub decay: f32,
     /// Largest norm of the whole gradient.
     pub clip: f32,
+    /// Biases of items start at this times the logarithm of their share of the training events, beside that of an average
+    /// item: 1 begins with what is popular, 0 has to learn it.
+    pub bias_start: f32,
     pub windows: Windows,
     /// Where seen items are filtered: leave them out of the training softmax, too.
     pub mask_seen: bool,
@@ -100,7 +103,8 @@ impl Default for TrainOptions {
             warmup_steps: 50,
             decay: 0.01,
             clip: 5.0,
-            windows: Windows::Last,
+            bias_start: 1.0,
+            windows: Windows::All,
             mask_seen: true,
             loss: Loss::Full,
             negatives: 256,
@@ -147,6 +151,7 @@ impl TrainOptions {
         let shares = [
             ("gbce_t", self.gbce_t),
             ("negatives_power", self.negatives_power),
+            ("bias_start", self.bias_start),
             ("mask_share", self.mask_share),
             ("mask_last", self.mask_last),
             ("augment_share", self.augment_share),

@@ -13,11 +13,11 @@ use std::ops::Range;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "kebab-case")]
 pub enum Windows {
-    /// The newest `len` events of each user: the newest behaviour counts most.
-    #[default]
-    Last,
     /// The whole history, cut into windows of `len` from its end, so that every event is trained once.
+    #[default]
     All,
+    /// The newest `len` events of each user: less to train, and less to learn from.
+    Last,
     /// Windows of `len` that start `len / 2` apart.
     Sliding,
 }
@@ -52,21 +52,20 @@ pub fn stretches(dataset: &Dataset, len: usize, windows: Windows) -> Vec<Stretch
     list
 }
 
-/// Batches drawn at once from which rows of like length are put together.
-const POOL: usize = 16;
-
-/// The batches of one epoch: rows shuffled, then sorted by length within pools, so that the rows that a GRU
-/// takes through time together end together; the order of the batches is shuffled again. Determined by `seed` and `epoch`.
+/// The batches of one epoch: rows of all lengths, mixed by chance; in a batch the shorter come first, so that rows which a GRU
+/// takes through time together end together. Batches of like length save no padding, as there is none, and teach worse: each
+/// step pulls towards people of one kind (docs/results.md). Determined by `seed` and `epoch`.
 pub fn epoch_batches(stretches: &[Stretch], batch: usize, seed: u64, epoch: usize) -> Vec<Vec<usize>> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(epoch as u64 + 1);
     let mut order: Vec<usize> = (0..stretches.len()).collect();
     order.shuffle(&mut rng);
-    for pool in order.chunks_mut(batch * POOL) {
-        pool.sort_by_key(|i| stretches[*i].range.len());
-    }
     let mut batches: Vec<Vec<usize>> = order.chunks(batch).map(<[usize]>::to_vec).collect();
+    // The one with what is left over is not always the last.
     batches.shuffle(&mut rng);
+    for batch in &mut batches {
+        batch.sort_by_key(|i| stretches[*i].range.len());
+    }
     batches
 }
 
@@ -90,4 +89,28 @@ pub fn known_user(dataset: &Dataset, user: u32) -> u32 {
 /// What the request for event `target` knows: its time.
 pub fn request_of(dataset: &Dataset, target: usize) -> Request {
     Request { time: Some(dataset.time[target]), place: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_a_fair_sample_of_all_rows() {
+        let lengths: Vec<usize> = (0..1610).map(|i| 2 + i % 100).collect();
+        let stretches: Vec<Stretch> = lengths.iter().map(|n| Stretch { user: 1, range: 0..*n }).collect();
+        let batches = epoch_batches(&stretches, 16, 5, 0);
+        let mut all = batches.concat();
+        all.sort_unstable();
+        assert!(all.into_iter().eq(0..1610), "each row once");
+        assert_eq!(batches, epoch_batches(&stretches, 16, 5, 0));
+        assert_ne!(batches, epoch_batches(&stretches, 16, 5, 1));
+
+        let mean = |rows: &[usize]| rows.iter().map(|i| lengths[*i] as f64).sum::<f64>() / rows.len() as f64;
+        let whole: Vec<f64> = batches.iter().filter(|b| b.len() == 16).map(|b| mean(b)).collect();
+        let spread = (whole.iter().map(|m| (m - 51.5).powi(2)).sum::<f64>() / whole.len() as f64).sqrt();
+        // Lengths spread by 28.9, so the mean of 16 by a quarter of that; it is 28 where like goes with like.
+        assert!((5.0..9.5).contains(&spread), "mean lengths spread by {spread}");
+        assert!(batches.iter().all(|b| b.is_sorted_by_key(|i| lengths[*i])), "shorter rows first");
+    }
 }

@@ -68,7 +68,7 @@ fn an_experiment_compares_goes_on_and_repeats_nothing() {
 
 #[test]
 fn a_table_without_its_baseline_says_so() {
-    let (file, out) = experiment("alone", "gru = false");
+    let (file, out) = experiment("no-baseline", "gru = false");
     run(&["experiment", text(&file), "--out", text(&out), "--seeds", "1", "--only", "Whole model", "--json"]).json();
     let table = std::fs::read_to_string(out.join("report.md")).expect("a table");
     assert!(table.contains("Δ is empty: plain, which the others are compared with, is not trained yet"), "{table}");

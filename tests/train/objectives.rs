@@ -5,7 +5,7 @@ use desirepath::Tape;
 use desirepath::eval::baselines::Baselines;
 use desirepath::eval::calibration::said;
 use desirepath::eval::metrics::Measure;
-use desirepath::eval::{Seen, Split, cases, rank};
+use desirepath::eval::{Seen, Split, cases, rank, training_counts};
 use desirepath::model::{Config, OutputTask};
 use desirepath::train::{
     Augments, Checkpoint, Drawing, Judging, Loss, Positions, Stretch, TrainOptions, Trainer, Windows, stretches,
@@ -104,7 +104,7 @@ fn the_last_position_alone_is_asked_for() {
     assert_eq!(last.0, all.0, "the same is read");
     assert_eq!(last.1.len(), 16, "one target for each row");
     let mut end = 0;
-    for (row, (at, item)) in stretches(dataset(), config().len, Windows::Last).iter().zip(last.1.iter().zip(&last.2)) {
+    for (row, (at, item)) in stretches(dataset(), config().len, Windows::All).iter().zip(last.1.iter().zip(&last.2)) {
         end += row.range.len() - 1;
         assert_eq!((*at as usize, item), (end - 1, &all.2[end - 1]));
         assert_eq!(*item, dataset().item[row.range.end - 1]);
@@ -184,6 +184,28 @@ fn the_output_is_put_where_the_validation_wants_it() {
     let said = said(trainer.model(), &rated, &held_out, 4.0, &mut |_| ()).expect("probabilities");
     let mean = said.iter().map(|(p, _)| p).sum::<f64>() / said.len() as f64;
     assert!(said.iter().all(|(_, liked)| *liked) && mean > 0.9, "{mean} where all were liked");
+}
+
+/// Items' biases begin with what is popular, as far as they are told to.
+#[test]
+fn biases_start_at_the_logarithm_of_popularity() {
+    let bias = |bias_start: f32| -> Vec<f32> {
+        let options = TrainOptions { bias_start, ..options(1) };
+        let trainer = Trainer::new(gpu(), dataset(), &config(), &options, Seen::Keep).expect("a trainer");
+        let param = trainer.model().params().list().iter().find(|p| p.name == "item.bias").expect("a bias");
+        param.tensor.to_vec().expect("read")
+    };
+    let counts: Vec<f64> = training_counts(dataset()).into_iter().map(|n| f64::from(n) + 1.0).collect();
+    let mean = counts.iter().sum::<f64>() / counts.len() as f64;
+    let (whole, half) = (bias(1.0), bias(0.5));
+    for (i, n) in counts.iter().enumerate() {
+        let expected = (n / mean).ln();
+        assert!((f64::from(whole[i + 1]) - expected).abs() < 1e-5, "item {}: {} of {expected}", i + 1, whole[i + 1]);
+        assert!((f64::from(half[i + 1]) - expected / 2.0).abs() < 1e-5, "item {}: {}", i + 1, half[i + 1]);
+    }
+    assert!(whole[0] == 0.0 && bias(0.0).iter().all(|b| *b == 0.0));
+    let wrong = TrainOptions { bias_start: 1.5, ..options(1) }.validate().expect_err("out of range").to_string();
+    assert!(wrong.contains("bias_start = 1.5: expected 0 to 1"), "{wrong}");
 }
 
 /// An event without a rating was neither liked nor not: it says nothing of that.
