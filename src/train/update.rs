@@ -60,17 +60,19 @@ impl<'a> Trainer<'a> {
             return Err(Error::NothingToLearn(message.into()));
         }
         let steps = how.epochs * stretches.len().div_ceil(from.options.batch);
+        // What counts as liked stays what it was, and is written down: the new ratings may have another range.
+        let like = from.options.like_from(&old);
         let options = TrainOptions {
             seed: how.seed,
             epochs: how.epochs,
             lr_factor: how.lr.map_or(0.25, |lr| lr / from.options.lr),
             warmup_steps: (steps / 10).clamp(1, TrainOptions::default().warmup_steps),
+            like: like.or(from.options.like),
             ..from.options.clone()
         };
         options.validate()?;
         let mask_seen = options.mask_seen && from.seen == Seen::Filter;
-        // What counts as liked stays what it was.
-        let (drawing, like) = (Drawing::new(gpu, dataset, &options), options.like_from(&old));
+        let drawing = Drawing::new(gpu, dataset, &options);
         let judging = Judging { like, mask_seen, drawing, options: options.clone() };
         let moments = model.params().moments();
         Ok(Trainer {

@@ -102,3 +102,26 @@ fn an_update_grows_both_sides() {
         assert!(is[was.len()..].iter().any(|v| *v != 0.0), "{name}: it starts as the mean of others");
     }
 }
+
+/// Ratings of another range join in an update: what counts as liked is still what the first training made of its own.
+#[test]
+fn an_update_keeps_what_counts_as_liked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rated = |highest: usize| {
+        let mut dataset = dataset().clone();
+        dataset.rating = Some((0..dataset.n_events()).map(|e| 1.0 + (e % highest) as f32).collect());
+        dataset
+    };
+    let checkpoint = trained(&rated(5), &folder.path().join("model"));
+    let mut new = rated(9);
+    new.time.iter_mut().for_each(|t| *t += 400 * 86_400);
+    let old = checkpoint.data().expect("data");
+    let (all, fresh, _) = old.merged(&new, Path::new("new")).expect("joined");
+    let how = UpdateOptions { epochs: 1, ..UpdateOptions::default() };
+    let mut trainer = Trainer::update(gpu(), &all, &fresh, &checkpoint, &how).expect("a trainer");
+    let out = folder.path().join("updated");
+    trainer.run(Some(&out), &mut |_| ()).expect("training");
+    let updated = Checkpoint::open(&out).expect("a checkpoint");
+    assert_eq!(checkpoint.options.like_from(&all), Some(7.0), "the range of all ratings is another");
+    assert_eq!(updated.options.like_from(&all), Some(4.0));
+}
