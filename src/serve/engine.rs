@@ -78,8 +78,8 @@ pub struct Gather {
     pub queue: usize,
 }
 
-/// What the engine does when the device is gone. Returns once there is another, or the server shuts down.
-pub type Recover = Box<dyn Fn(&Arc<Loaded>) + Send>;
+/// Tells that the device of a model is gone. Does not wait for another: what is in the queue has to be refused meanwhile.
+pub type Lost = Box<dyn Fn(&Arc<Loaded>) + Send>;
 
 #[derive(Debug)]
 pub struct Engine {
@@ -88,8 +88,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    pub fn start(gather: Gather, metrics: Arc<Metrics>, writer: Writer, recover: Recover) -> Engine {
-        let worker = Worker { gather, metrics: metrics.clone(), writer, recover };
+    pub fn start(gather: Gather, metrics: Arc<Metrics>, writer: Writer, lost: Lost) -> Engine {
+        let worker = Worker { gather, metrics: metrics.clone(), writer, lost };
         Engine { thread: Thread::start("engine", gather.queue.max(1), move |receive| worker.run(receive)), metrics }
     }
 
@@ -115,7 +115,7 @@ struct Worker {
     gather: Gather,
     metrics: Arc<Metrics>,
     writer: Writer,
-    recover: Recover,
+    lost: Lost,
 }
 
 impl Worker {
@@ -164,12 +164,13 @@ impl Worker {
             Err(error) => {
                 let lost = matches!(error, Error::DeviceLost(_));
                 tracing::error!("{error}");
+                // Before the answers: who has one must not be let in to the lost device again.
+                if lost {
+                    (self.lost)(loaded);
+                }
                 let refusal = if lost { Refusal::Lost } else { Refusal::Failed(error) };
                 for ask in asks {
                     drop(ask.reply.send(Err(refusal.clone())));
-                }
-                if lost {
-                    (self.recover)(loaded);
                 }
             }
         }

@@ -104,16 +104,25 @@ impl Home {
         }
     }
 
+    /// From now on nobody is answered with `failed`, whose device is lost. Whether that is news.
+    pub fn lost(&self, failed: &Arc<Loaded>) -> bool {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let news = current.as_ref().is_some_and(|c| Arc::ptr_eq(c, failed));
+        if news {
+            *current = None;
+            self.metrics.losses.inc();
+            tracing::error!("the device is lost; opening another");
+        }
+        news
+    }
+
     /// Opens another device and loads the model there, however long it takes.
-    pub fn recover(&self, failed: &Arc<Loaded>) {
+    pub fn recover(&self) {
         const PAUSE: Duration = Duration::from_secs(1);
         let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        if !self.current().is_ok_and(|c| Arc::ptr_eq(&c, failed)) {
+        if self.current().is_ok() {
             return; // that has been done
         }
-        self.set(None);
-        self.metrics.losses.inc();
-        tracing::error!("the device is lost; opening another");
         while !self.closing.load(Ordering::SeqCst) {
             let again = (self.open)().and_then(|gpu| {
                 let fresh = Loaded::open(&self.folder, &gpu, &self.salt, &self.store.items()?)?;

@@ -41,8 +41,10 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 use store::{Store, Writer};
+use thread::Thread;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
@@ -102,6 +104,8 @@ pub(crate) struct App {
     store: Arc<Store>,
     writer: Writer,
     engine: Engine,
+    /// Opens another device while the engine refuses what was meant for the lost one.
+    recovery: Arc<Thread<()>>,
     home: Arc<Home>,
     metrics: Arc<Metrics>,
 }
@@ -152,9 +156,17 @@ impl Server {
             told.commit_seconds.observe(took.as_secs_f64());
         };
         let writer = Writer::start(store.clone(), options.compact_after, Box::new(watch));
-        let lost = home.clone();
-        let recover = Box::new(move |failed: &Arc<loaded::Loaded>| lost.recover(failed));
-        let engine = Engine::start(options.gather, metrics.clone(), writer.clone(), recover);
+        let recovering = home.clone();
+        let recovery = Arc::new(Thread::start("recovery", 1, move |asked: &Receiver<()>| {
+            asked.iter().for_each(|()| recovering.recover());
+        }));
+        let (told, other) = (home.clone(), recovery.clone());
+        let lost = Box::new(move |failed: &Arc<loaded::Loaded>| {
+            if told.lost(failed) {
+                let _ = other.hand(()); // where the queue is full, that is still to come
+            }
+        });
+        let engine = Engine::start(options.gather, metrics.clone(), writer.clone(), lost);
         let app = App {
             limits: options.limits,
             timeout: options.timeout,
@@ -164,6 +176,7 @@ impl Server {
             store,
             writer,
             engine,
+            recovery,
             home,
             metrics,
         };
@@ -184,6 +197,7 @@ impl Server {
         });
         app.home.close();
         app.engine.close();
+        app.recovery.close();
         app.writer.close();
         tracing::info!("stopped");
     }

@@ -25,7 +25,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Friday evening, after all that the city has seen.
@@ -106,8 +105,6 @@ impl Live {
     /// On the store of an earlier one.
     pub fn on(folder: Arc<tempfile::TempDir>, model: &Path, change: impl FnOnce(&mut ServeOptions)) -> Live {
         let mut options = options(model, &folder.path().join("store"));
-        // A loaded machine may compile kernels for longer than a user would wait.
-        options.timeout = Duration::from_secs(50);
         change(&mut options);
         let server = Server::start(&options).expect("it starts");
         let (stop, stopped) = oneshot::channel();
