@@ -160,16 +160,17 @@ fn targets(
     let mut next = vec![IGNORE; batch.events()];
     at.iter().zip(&items).for_each(|(at, target)| next[*at as usize] = *target);
     let (n, n_items) = (items.len(), dataset.n_items());
-    let random: Vec<u32> = (0..n).map(|_| rng.random_range(1..=n_items as u32)).collect();
     let ids = |values: &[u32], rows: usize| Ids::new(gpu, values, &[n], rows);
     let output = match judging.like.zip(dataset.rating.as_ref()) {
-        None => OutputTask::Next { random: ids(&random, n_items + 1) },
+        None => {
+            let random: Vec<u32> = (0..n).map(|_| rng.random_range(1..=n_items as u32)).collect();
+            OutputTask::Next { random: ids(&random, n_items + 1) }
+        }
         Some((like, ratings)) => {
-            let rated = |row: usize, event: usize| (row as u32, items[row], ratings[event] >= like);
-            let known = |(row, (_, _, event)): (usize, (usize, usize, usize))| {
-                ratings[event].is_finite().then(|| rated(row, event))
-            };
-            liked(gpu, &all().enumerate().filter_map(known).collect::<Vec<_>>(), [n, n_items + 1])
+            let rating = all().map(|(_, _, event)| ratings[event]);
+            let rated = (0..).zip(&items).zip(rating).filter(|(_, rating)| rating.is_finite());
+            let rated: Vec<_> = rated.map(|((row, item), rating)| (row, *item, rating >= like)).collect();
+            liked(gpu, &rated, [n, n_items + 1])
         }
     };
     Targets {

@@ -25,12 +25,13 @@ pub use update::UpdateOptions;
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::eval::{Seen, Split, cases, training_counts, validation_ranks};
+use crate::eval::{Seen, Split, cases, validation_ranks};
 use crate::gpu::Gpu;
 use crate::model::{Config, Model};
 use crate::ops::{self, AdamW, Update};
 use crate::tape::Tape;
 use crate::tensor::Tensor;
+use negatives::popularity;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::Instant;
@@ -338,10 +339,8 @@ fn start_biases(model: &Model, dataset: &Dataset, factor: f32) {
     let Some(bias) = model.params().list().iter().find(|p| p.name == "item.bias").filter(|_| factor > 0.0) else {
         return;
     };
-    // One more for each, so that what has no event yet has a logarithm, too.
-    let counts: Vec<f64> = training_counts(dataset).into_iter().map(|n| f64::from(n) + 1.0).collect();
-    let mean = counts.iter().sum::<f64>() / counts.len() as f64;
+    let mean = popularity(dataset).sum::<f64>() / dataset.n_items() as f64;
     let of_item = |n: f64| factor * (n / mean).ln() as f32;
-    let values: Vec<f32> = std::iter::once(0.0).chain(counts.into_iter().map(of_item)).collect();
+    let values: Vec<f32> = std::iter::once(0.0).chain(popularity(dataset).map(of_item)).collect();
     bias.tensor.write(&values);
 }

@@ -27,9 +27,8 @@ impl Drawing {
             return None;
         }
         let n_items = dataset.n_items();
-        // One more for each, so that what has no event yet is drawn, too.
-        let weight = |count: &u32| f64::from(count + 1).powf(f64::from(options.negatives_power));
-        let weights: Vec<f64> = training_counts(dataset).iter().map(weight).collect();
+        let weight = |popularity: f64| popularity.powf(f64::from(options.negatives_power));
+        let weights: Vec<f64> = popularity(dataset).map(weight).collect();
         let total: f64 = weights.iter().sum();
         let cumulative = (options.negatives_power > 0.0).then(|| {
             let mut sum = 0.0;
@@ -74,6 +73,11 @@ impl Drawing {
         // The last sum may be a little less than one.
         1 + cumulative.partition_point(|sum| *sum <= at).min(self.n_items - 1) as u32
     }
+}
+
+/// Training events of each item, and one more, so that what has no event yet is drawn, too, and has a logarithm.
+pub(super) fn popularity(dataset: &Dataset) -> impl Iterator<Item = f64> {
+    training_counts(dataset).into_iter().map(|n| f64::from(n) + 1.0)
 }
 
 #[cfg(test)]

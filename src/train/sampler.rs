@@ -53,8 +53,8 @@ pub fn stretches(dataset: &Dataset, len: usize, windows: Windows) -> Vec<Stretch
 }
 
 /// The batches of one epoch: rows of all lengths, mixed by chance; in a batch the shorter come first, so that rows which a GRU
-/// takes through time together end together. Batches of like length save no padding, as there is none, and teach worse: each
-/// step pulls towards people of one kind (docs/results.md). Determined by `seed` and `epoch`.
+/// takes through time together end together. Batches of like length save no padding, as there is none, and were measured to teach
+/// worse, presumably as each step then pulls towards people of one kind (docs/results.md). Determined by `seed` and `epoch`.
 pub fn epoch_batches(stretches: &[Stretch], batch: usize, seed: u64, epoch: usize) -> Vec<Vec<usize>> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(epoch as u64 + 1);

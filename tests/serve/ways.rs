@@ -1,7 +1,7 @@
 //! What the routes are for.
 
 use crate::{Live, NOW, names, world};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[test]
 fn an_event_changes_what_comes_next() {
@@ -144,7 +144,11 @@ fn a_new_item_is_there_at_once() {
     assert_eq!(found.expect("the new item")["cold"], true);
     let items = all["items"].as_array_mut().expect("items");
     items.retain(|i| i["item"] != "brand new");
-    // What the new one takes of the catalogue's probability, the pointer into the own history does not lose.
+    // Scores say the same of what the user has not met; and what the new one takes of the catalogue's probability, the
+    // pointer into the own history does not lose: nothing falls by more than those.
+    let number = |i: &Value, key: &str| i[key].as_f64().expect("a number");
+    let was = |name: &Value| before["items"].as_array().expect("items").iter().find(|i| i["item"] == *name).cloned();
+    let pairs: Vec<(Value, Value)> = items.iter().map(|i| (was(&i["item"]).expect("was there"), i.clone())).collect();
     let had: Vec<&str> = data.item[data.events_of(2)].iter().map(|i| data.items[*i as usize - 1].as_str()).collect();
     let unmet = |names: Vec<&'_ str>| -> Vec<String> {
         names.into_iter().filter(|name| !had.contains(name)).map(str::to_string).collect()
@@ -153,6 +157,17 @@ fn a_new_item_is_there_at_once() {
     let then = unmet(names(&before));
     assert_eq!(now, then, "those that the user has not met keep their order");
     assert!(!then.is_empty() && then.len() < names(&before).len(), "some of both kinds");
+    let met = |i: &Value| had.contains(&i["item"].as_str().expect("a name"));
+    let left = |(a, b): &(Value, Value)| number(b, "probability") / number(a, "probability");
+    let shrunk = pairs.iter().filter(|(_, b)| !met(b)).map(left).collect::<Vec<f64>>();
+    let factor = shrunk[0];
+    assert!((0.5..1.0).contains(&factor) && shrunk.iter().all(|f| (f / factor - 1.0).abs() < 1e-4), "{shrunk:?}");
+    for pair @ (a, b) in &pairs {
+        match met(b) {
+            true => assert!((factor - 1e-4..=1.0).contains(&left(pair)), "{a} {b}"),
+            false => assert!((number(a, "score") - number(b, "score")).abs() < 1e-4, "{a} {b}"),
+        }
+    }
     let similar = live.get("/similar/brand%20new?top=5").ok();
     assert_eq!(similar["cold"], true);
     assert_eq!(names(&similar).len(), 5);
