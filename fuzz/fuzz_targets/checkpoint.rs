@@ -1,14 +1,14 @@
-//! Any bytes as the files of a model folder: configuration, state, weights.
+//! Any bytes as the files of a model folder: configuration, state, weights, counts.
 #![no_main]
 
-use desirepath::train::{Checkpoint, ItemBits, inspect_items, inspect_weights};
+use desirepath::train::{Checkpoint, ItemBits, inspect_items, inspect_neighbours, inspect_weights};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
     let Some((kind, bytes)) = input.split_first() else { return };
     let folder = std::env::temp_dir().join(format!("desirepath-fuzz-checkpoint-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
-    match kind % 4 {
+    match kind % 5 {
         0 => {
             std::fs::write(folder.join("config.json"), bytes).expect("write");
             if let Ok(checkpoint) = Checkpoint::open(&folder) {
@@ -22,6 +22,7 @@ fuzz_target!(|input: &[u8]| {
             let _ = Checkpoint::open(&folder).expect("a good configuration").state();
         }
         2 => drop(inspect_weights(bytes, &[("item.table", &[3, 4]), ("item.bias", &[3])])),
+        3 => drop(inspect_neighbours(bytes, 3)),
         _ => {
             for bits in [ItemBits::F32, ItemBits::F16, ItemBits::Int8] {
                 let _ = inspect_items(bytes, [3, 4], bits);

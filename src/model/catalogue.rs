@@ -1,4 +1,6 @@
+use super::Neighbours;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// What the model knows of users and items beside their events. Index 0 is padding and "never seen".
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -19,6 +21,9 @@ pub struct Catalogue {
     /// `[n_items + 1, feature_dim]`
     pub features: Vec<f32>,
     pub feature_dim: usize,
+    /// What was had near each item, for a model that asks.
+    #[serde(skip)]
+    pub neighbours: Option<Arc<Neighbours>>,
 }
 
 impl Catalogue {

@@ -41,6 +41,10 @@ pub struct Config {
     /// A learned share of the probability goes to the items of the user's own history, for people who come back. Useless
     /// where seen items are filtered, and left out there.
     pub repeats: bool,
+    /// Share of the catalogue's probability that goes, where items are ranked, to what others had near the newest items of
+    /// the history, counted: collaborative filtering proper, for items with few events. 0 switches it off. Training does
+    /// not know of it: what was learned of an event may not be mixed with counts that hold the same event.
+    pub neighbours: f32,
     /// Weight, beside the ranking, of the sigmoid output `y = σ(w s + b)`; 0 switches it off. Where there are ratings it is
     /// the probability that the item will be liked, else that it is what comes next.
     pub output_weight: f32,
@@ -90,6 +94,7 @@ impl Default for Config {
             attention: true,
             pool: true,
             repeats: true,
+            neighbours: 0.0,
             output_weight: 0.1,
             time_bias: true,
             place_bias: true,
@@ -133,6 +138,7 @@ impl Config {
             attention: false,
             pool: false,
             repeats: false,
+            neighbours: 0.0,
             output_weight: 0.0,
             time_bias: false,
             place_bias: false,
@@ -211,6 +217,10 @@ impl Config {
         check(
             self.output_weight >= 0.0 && self.output_weight.is_finite(),
             format!("output_weight = {}: expected 0 or more", self.output_weight),
+        )?;
+        check(
+            (0.0..1.0).contains(&self.neighbours),
+            format!("neighbours = {}: expected 0 to 1 (without 1)", self.neighbours),
         )?;
         check(self.sequential() || self.mf, "every stage is off: switch on mf, gru, attention, pool or blocks".into())?;
         check(

@@ -12,6 +12,8 @@ mod batch;
 mod catalogue;
 mod config;
 mod loss;
+mod mixed;
+mod neighbours;
 mod repeats;
 mod score;
 mod serving;
@@ -20,6 +22,7 @@ pub use batch::{Batch, Columns, History, Request};
 pub use catalogue::Catalogue;
 pub use config::{Config, PRESETS};
 pub use loss::{Drawn, Objective, OutputTask, Targets};
+pub use neighbours::Neighbours;
 pub use score::Recommendation;
 pub use serving::{NewItem, Serving};
 
@@ -153,6 +156,11 @@ impl Model {
 
     pub fn layout(&self) -> BiasLayout {
         self.layout
+    }
+
+    /// Whether the catalogue shares the probability with others.
+    fn mixes(&self) -> bool {
+        self.repeats.is_some() || self.catalogue.neighbours.is_some()
     }
 
     /// Bias tables `[heads, n]` of the attention stage and the blocks, in order.

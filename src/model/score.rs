@@ -1,12 +1,14 @@
 //! What comes out of a state while serving: a ranking. What comes out in training is in `loss.rs`.
 
-use super::repeats::{Forward, Owns};
+use super::mixed::{Mixed, Part, mix};
+use super::repeats::Forward;
 use super::{Batch, Columns, History, Model, rows_of};
 use crate::error::Result;
 use crate::nn::Linear;
 use crate::ops::{self, Exclusions, Ids};
 use crate::tape::Tape;
 use crate::tensor::{Tensor, Words};
+use std::collections::HashSet;
 
 /// One recommended item.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,13 +27,13 @@ pub(super) struct Odds {
 }
 
 impl Odds {
-    /// `item` with its score in the catalogue and what the pointer adds, for a history of which the pointer says `own`.
-    pub fn of(&self, own: &Owns, item: u32, score: f32, boost: f32) -> Recommendation {
+    /// `item` with its score in the catalogue and what others add, for a history of which they say `mixed`.
+    pub fn of(&self, mixed: &Mixed, item: u32, score: f32, boost: f32) -> Recommendation {
         Recommendation {
             item,
             score: score + boost,
             probability: match self.shared {
-                true => Some((f64::from(score + boost) + own.log_share).exp() as f32),
+                true => Some((f64::from(score + boost) + mixed.log_share).exp() as f32),
                 false => self.output.map(|[w, b]| 1.0 / (1.0 + (-(w * score + b)).exp())),
             },
         }
@@ -73,15 +75,23 @@ impl Model {
         histories.iter().filter(|_| self.config.bidirectional).map(columns).collect()
     }
 
-    /// A forward pass, and what the pointer says of each history's own items (nothing where there is none).
-    pub(super) fn last(&self, histories: &[History]) -> Result<(Forward, Vec<Owns>)> {
+    /// A forward pass, and what the pointer and the neighbours make of it (nothing where there are none).
+    pub(super) fn last(&self, histories: &[History]) -> Result<(Forward, Vec<Mixed>)> {
         let newest = self.newest(histories);
         let forward = self.forward(&newest);
-        let own = match &self.repeats {
-            Some(repeats) => repeats.own(self, &forward, &newest)?,
-            None => vec![Owns::default(); histories.len()],
-        };
-        Ok((forward, own))
+        if !self.mixes() {
+            return Ok((forward, vec![Mixed::default(); histories.len()]));
+        }
+        let mut parts: Vec<Vec<Part>> = vec![Vec::new(); histories.len()];
+        let mut add = |of: Vec<Part>| parts.iter_mut().zip(of).for_each(|(parts, part)| parts.push(part));
+        if let Some(neighbours) = &self.catalogue.neighbours {
+            add(newest.iter().map(|h| neighbours.part(h.items, self.config.neighbours)).collect());
+        }
+        if let Some(repeats) = &self.repeats {
+            add(repeats.parts(self, &forward, &newest)?);
+        }
+        let mixed = mix(self, &forward.states, &forward.vectors, &parts)?;
+        Ok((forward, mixed))
     }
 
     /// `[n]`: the score of one item for each of `states: [n, dim]`.
@@ -110,15 +120,15 @@ impl Model {
     /// # Errors
     /// When the device fails.
     pub fn score(&self, histories: &[History], items: &[Vec<u32>]) -> Result<Vec<Vec<Recommendation>>> {
-        let (Forward { states, vectors, .. }, own) = self.last(histories)?;
-        self.score_states(&states, &vectors, &own, items)
+        let (Forward { states, vectors, .. }, mixed) = self.last(histories)?;
+        self.score_states(&states, &vectors, &mixed, items)
     }
 
     pub(super) fn score_states(
         &self,
         states: &Tensor,
         vectors: &Tensor,
-        own: &[Owns],
+        mixed: &[Mixed],
         items: &[Vec<u32>],
     ) -> Result<Vec<Vec<Recommendation>>> {
         let pairs: Vec<(u32, u32)> = (0u32..).zip(items).flat_map(|(r, l)| l.iter().map(move |i| (r, *i))).collect();
@@ -127,45 +137,46 @@ impl Model {
         }
         let mut scores = self.scores_of(states, vectors, &pairs)?.into_iter();
         let odds = self.odds()?;
-        let row = |(own, items): (&Owns, &Vec<u32>)| {
-            let boost = |item: u32| own.items.iter().find(|o| o.item == item).map_or(0.0, |o| o.boost);
-            items.iter().zip(&mut scores).map(|(item, score)| odds.of(own, *item, score, boost(*item))).collect()
+        let row = |(mixed, items): (&Mixed, &Vec<u32>)| {
+            let boost = |item: u32| mixed.find(item).map_or(0.0, |lifted| lifted.boost);
+            items.iter().zip(&mut scores).map(|(item, score)| odds.of(mixed, *item, score, boost(*item))).collect()
         };
-        Ok(own.iter().zip(items).map(row).collect())
+        Ok(mixed.iter().zip(items).map(row).collect())
     }
 
     /// The `k` best items for each history, best first, without those that `exclude` names for it.
     pub fn recommend(&self, histories: &[History], exclude: &[Vec<u32>], k: usize) -> Result<Vec<Vec<Recommendation>>> {
-        let (Forward { states, vectors, .. }, own) = self.last(histories)?;
-        self.best(&states, &vectors, &own, exclude, k)
+        let (Forward { states, vectors, .. }, mixed) = self.last(histories)?;
+        self.best(&states, &vectors, &mixed, exclude, k)
     }
 
-    /// The same from `states: [rows, dim]` and what the pointer says of the items of each row's history.
+    /// The same from `states: [rows, dim]` and what the pointer and the neighbours say of each row's history.
     pub(super) fn best(
         &self,
         states: &Tensor,
         vectors: &Tensor,
-        own: &[Owns],
+        mixed: &[Mixed],
         exclude: &[Vec<u32>],
         k: usize,
     ) -> Result<Vec<Vec<Recommendation>>> {
-        // What the pointer may lift is ranked apart.
-        let apart = Exclusions::new(&self.gpu, &with_own(exclude, own));
+        // What others may lift is ranked apart.
+        let apart = Exclusions::new(&self.gpu, &with_lifted(exclude, mixed));
         let k = k.min(self.catalogue.n_items);
         let bias = self.item_bias.as_ref();
         let (scores, ids) = ops::top_k(&self.gpu, states, self.scored(vectors), bias, Some(&apart), k, 1);
         let (scores, ids, odds) = self.read(&scores, &ids)?;
         let row = |r: usize| {
             let found = (r * k..(r + 1) * k).filter(|i| ids[*i] != u32::MAX);
-            let others = found.map(|i| odds.of(&own[r], ids[i], scores[i], 0.0));
-            let allowed = own[r].items.iter().filter(|o| !exclude[r].contains(&o.item));
+            let others = found.map(|i| odds.of(&mixed[r], ids[i], scores[i], 0.0));
+            let excluded: HashSet<u32> = exclude[r].iter().copied().collect();
+            let allowed = mixed[r].items.iter().filter(|l| !excluded.contains(&l.item));
             let mut list: Vec<Recommendation> =
-                others.chain(allowed.map(|o| odds.of(&own[r], o.item, o.score, o.boost))).collect();
+                others.chain(allowed.map(|l| odds.of(&mixed[r], l.item, l.score, l.boost))).collect();
             list.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.item.cmp(&b.item)));
             list.truncate(k);
             list
         };
-        Ok((0..own.len()).map(row).collect())
+        Ok((0..mixed.len()).map(row).collect())
     }
 
     pub(super) fn odds(&self) -> Result<Odds> {
@@ -179,8 +190,8 @@ impl Model {
     fn odds_by(&self, output: Option<[Words; 2]>) -> Odds {
         let others = if self.catalogue.rated { 1 } else { self.trained_items.max(1) };
         let line = |[w, b]: [Words; 2]| [w.of::<f32>()[0], b.of::<f32>()[0] - (others as f32).ln()];
-        // Where the pointer has a share, what comes next has the probability that training gives it.
-        Odds { shared: self.repeats.is_some() && !self.catalogue.rated, output: output.map(line) }
+        // Where others have a share, what comes next has the probability that training gives it.
+        Odds { shared: self.mixes() && !self.catalogue.rated, output: output.map(line) }
     }
 
     /// Share of attention that each event of `history` gets from the last one (from what is asked for, where the model looks
@@ -215,24 +226,24 @@ impl Model {
     /// The rank of each history's target among all items but the excluded, 1 for the best; ties count against it. 0 where
     /// the score of the target is not a number.
     pub fn ranks(&self, histories: &[History], targets: &[u32], exclude: &[Vec<u32>]) -> Result<Vec<u32>> {
-        let (Forward { states, vectors, .. }, own) = self.last(histories)?;
-        let apart = Exclusions::new(&self.gpu, &with_own(exclude, &own));
-        let target = |row: usize| own[row].items.iter().find(|o| o.item == targets[row]);
-        let boosts: Vec<f32> = (0..targets.len()).map(|row| target(row).map_or(0.0, |o| o.boost)).collect();
+        let (Forward { states, vectors, .. }, mixed) = self.last(histories)?;
+        let apart = Exclusions::new(&self.gpu, &with_lifted(exclude, &mixed));
+        let boost = |row: usize| mixed[row].find(targets[row]).map_or(0.0, |lifted| lifted.boost);
+        let boosts: Vec<f32> = (0..targets.len()).map(boost).collect();
         let boosts = Tensor::from_slice(&self.gpu, &boosts, &[targets.len()]);
-        let boosts = self.repeats.is_some().then_some(&boosts);
+        let boosts = self.mixes().then_some(&boosts);
         let ids = Tensor::from_slice(&self.gpu, targets, &[targets.len()]);
         let bias = self.item_bias.as_ref();
         let ranks = ops::rank_of(&self.gpu, &states, self.scored(&vectors), bias, &ids, Some(&apart), 1, boosts);
         let mut ranks: Vec<u32> = ranks.to_vec()?;
-        if self.repeats.is_some() {
+        if self.mixes() {
             let pairs: Vec<(u32, u32)> = (0..).zip(targets.iter().copied()).collect();
             let scores = self.scores_of(&states, &vectors, &pairs)?;
             for (row, rank) in ranks.iter_mut().enumerate().filter(|(_, rank)| **rank > 0) {
-                let to_beat = scores[row] + target(row).map_or(0.0, |o| o.boost);
-                let others =
-                    own[row].items.iter().filter(|o| o.item != targets[row] && !exclude[row].contains(&o.item));
-                *rank += others.filter(|o| o.score + o.boost >= to_beat).count() as u32;
+                let to_beat = scores[row] + boost(row);
+                let excluded: HashSet<u32> = exclude[row].iter().copied().collect();
+                let others = mixed[row].items.iter().filter(|l| l.item != targets[row] && !excluded.contains(&l.item));
+                *rank += others.filter(|l| l.score + l.boost >= to_beat).count() as u32;
             }
         }
         Ok(ranks)
@@ -240,8 +251,9 @@ impl Model {
 }
 
 /// What is excluded or stands apart, for each history.
-fn with_own(exclude: &[Vec<u32>], own: &[Owns]) -> Vec<Vec<u32>> {
-    let both =
-        |(exclude, own): (&Vec<u32>, &Owns)| exclude.iter().copied().chain(own.items.iter().map(|o| o.item)).collect();
-    exclude.iter().zip(own).map(both).collect()
+fn with_lifted(exclude: &[Vec<u32>], mixed: &[Mixed]) -> Vec<Vec<u32>> {
+    let both = |(exclude, mixed): (&Vec<u32>, &Mixed)| {
+        exclude.iter().copied().chain(mixed.items.iter().map(|l| l.item)).collect()
+    };
+    exclude.iter().zip(mixed).map(both).collect()
 }

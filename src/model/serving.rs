@@ -1,7 +1,7 @@
 //! A model that only answers: the vectors of the items are computed once, items that training never saw can join, and
 //! the GRU can be moved on by single events.
 
-use super::repeats::Owns;
+use super::mixed::Mixed;
 use super::{Batch, Config, History, Model, Recommendation, rows_of};
 use crate::error::Result;
 use crate::nn::{Linear, Params};
@@ -214,8 +214,8 @@ impl Serving {
     /// Whether the GRU's state says all there is to know of a history: no other stage looks at the sequence, and no event's
     /// embedding changes when others follow. Positions count back from the newest event, and change it.
     pub fn steps(&self) -> bool {
-        let Config { gru, positions, request_time, attention, blocks, pool, repeats, .. } = *self.model.config();
-        gru && !(positions || request_time || attention || blocks > 0 || pool || repeats)
+        let Config { gru, positions, request_time, attention, blocks, pool, .. } = *self.model.config();
+        gru && !(positions || request_time || attention || blocks > 0 || pool || self.mixes())
     }
 
     /// The states `[rows, dim]` after all events of each history.
@@ -265,7 +265,7 @@ impl Serving {
         k: usize,
     ) -> Result<Vec<Vec<Recommendation>>> {
         let states = self.with_users(states, users);
-        self.best(&states, self.scored_by(), &vec![Owns::default(); users.len()], exclude, k)
+        self.best(&states, self.scored_by(), &vec![Mixed::default(); users.len()], exclude, k)
     }
 
     /// [`Model::score`] from the GRU's states `[rows, dim]` of `users`.
@@ -274,7 +274,7 @@ impl Serving {
     /// When the device fails.
     pub fn score_from(&self, states: &[f32], users: &[u32], items: &[Vec<u32>]) -> Result<Vec<Vec<Recommendation>>> {
         let states = self.with_users(states, users);
-        self.score_states(&states, self.scored_by(), &vec![Owns::default(); users.len()], items)
+        self.score_states(&states, self.scored_by(), &vec![Mixed::default(); users.len()], items)
     }
 
     fn with_users(&self, states: &[f32], users: &[u32]) -> Tensor {

@@ -41,6 +41,7 @@ pub fn catalogue_of(dataset: &Dataset) -> Catalogue {
         event_places: dataset.place.is_some(),
         features: dataset.item_features.as_ref().map_or_else(Vec::new, |f| padded(f, dataset.feature_dim)),
         feature_dim: dataset.item_features.as_ref().map_or(0, |_| dataset.feature_dim),
+        neighbours: None,
     }
 }
 

@@ -5,10 +5,12 @@
 //! | `config.json` | format, version, configuration of model and training |
 //! | `model.safetensors` | the weights to serve: the best so far |
 //! | `data/` | names, what is known of items, each user's newest events (all where items seen before are filtered): a dataset folder |
+//! | `neighbours.safetensors` | what was had near each item, counted, for a model that asks its neighbours |
 //! | `state.json`, `last.safetensors`, `optimizer.safetensors` | where training stands, to go on from with the same bits; an exported model has none |
 
 use super::export::{ItemBits, load_into};
-use super::{State, TrainOptions, catalogue, catalogue_of, known_user};
+use super::files::{read, read_tensors, write_json, write_tensors};
+use super::{State, TrainOptions, catalogue, catalogue_of, known_user, neighbours};
 use crate::data::Dataset;
 use crate::data::folder::{Kind, beside};
 use crate::error::{Error, Result};
@@ -16,12 +18,11 @@ use crate::eval::Seen;
 use crate::fnv::Fnv;
 use crate::gpu::Gpu;
 use crate::model::{Config, Model};
-use crate::nn::read_numbers;
 use crate::tensor::Tensor;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The file that tells a checkpoint from any other folder.
 const CONFIG: &str = "config.json";
@@ -127,6 +128,9 @@ impl Snapshot<'_> {
             moments.push((p.name.clone(), m.shape().to_vec(), m.to_vec()?));
         }
         write_tensors(&folder.join("optimizer.safetensors"), &moments)?;
+        if let Some(counted) = &self.model.catalogue().neighbours {
+            neighbours::save(folder, counted)?;
+        }
         write_json(&folder.join("state.json"), self.state)?;
         write_json(&folder.join(CONFIG), &header)
     }
@@ -223,7 +227,11 @@ impl Checkpoint {
             let untrained = "its training has learned nothing yet; go on with --resume";
             return Err(Error::format(&self.folder, untrained));
         }
-        let mut model = Model::new(gpu, &self.config, catalogue_of(data), self.options.seed);
+        let mut catalogue = catalogue_of(data);
+        if self.config.neighbours > 0.0 {
+            catalogue.neighbours = Some(Arc::new(neighbours::load(&self.folder, data.n_items())?));
+        }
+        let mut model = Model::new(gpu, &self.config, catalogue, self.options.seed);
         if let Some(bits) = self.items {
             load_into(&self.folder, bits, &mut model)?;
             return Ok(model);
@@ -323,48 +331,6 @@ fn of_file(path: &Path, error: Error) -> Error {
         Error::Config(message) => Error::format(path, message),
         other => other,
     }
-}
-
-/// A file that every checkpoint has.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => Error::format(path, "the checkpoint is incomplete: this file is missing"),
-        _ => Error::file(path, &e),
-    })
-}
-
-pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
-    let text = serde_json::to_string_pretty(value).map_err(|e| Error::format(path, e.to_string()))?;
-    fs::write(path, text).map_err(|e| Error::file(path, &e))
-}
-
-fn write_tensors(path: &Path, list: &[(String, Vec<usize>, Vec<f32>)]) -> Result<()> {
-    let mut views = Vec::new();
-    for (name, shape, values) in list {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(values));
-        views.push((name, view.map_err(|e| Error::format(path, e.to_string()))?));
-    }
-    let bytes = safetensors::serialize(views, None).map_err(|e| Error::format(path, e.to_string()))?;
-    fs::write(path, bytes).map_err(|e| Error::file(path, &e))
-}
-
-/// The tensors called `names`, each of the shape given, in that order.
-pub(super) fn read_tensors<'a>(
-    path: &Path,
-    names: impl Iterator<Item = (&'a str, &'a [usize])>,
-) -> Result<Vec<Vec<f32>>> {
-    tensors_of(path, &read(path)?, names)
-}
-
-/// The same of the bytes of a file.
-pub(super) fn tensors_of<'a>(
-    path: &Path,
-    bytes: &[u8],
-    names: impl Iterator<Item = (&'a str, &'a [usize])>,
-) -> Result<Vec<Vec<f32>>> {
-    let damaged = |e: String| Error::format(path, format!("damaged or cut short: {e}"));
-    let file = SafeTensors::deserialize(bytes).map_err(|e| damaged(e.to_string()))?;
-    names.map(|(name, shape)| read_numbers(&file, name, shape, &[Dtype::F32]).map_err(damaged)).collect()
 }
 
 /// Tells datasets apart by all that a model takes from them: the same events with other categories are another dataset.

@@ -1,16 +1,17 @@
 //! A model to serve from alone: the vectors of its items as they are scored, in as many bits as wanted, and no state of the
 //! training.
 
-use super::checkpoint::{Checkpoint, FOLDER, link_folder, read, read_tensors, tensors_of, write_json};
+use super::checkpoint::{Checkpoint, FOLDER, link_folder};
+use super::files::{Stored, read, read_tensors, tensors_of, write_json, write_stored};
+use super::neighbours;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::model::Model;
 use crate::ops::{ItemTable, MAX_INT8_DIM, Quantised};
 use crate::tape::Tape;
 use half::f16;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
-use std::fs;
 use std::path::Path;
 
 const WEIGHTS: &str = "model.safetensors";
@@ -67,6 +68,9 @@ pub fn export(gpu: &Gpu, checkpoint: &Checkpoint, bits: ItemBits, out: &Path) ->
         write_weights(&folder.join(WEIGHTS), &model, &shape, &tables, bits)?;
         let data = checkpoint.folder().join("data");
         link_folder(&data, &folder.join("data")).map_err(|e| Error::file(&data, &e))?;
+        if let Some(counted) = &model.catalogue().neighbours {
+            neighbours::save(folder, counted)?;
+        }
         write_json(&folder.join("config.json"), &checkpoint.header(Some(bits)))
     })
 }
@@ -75,14 +79,13 @@ pub fn export(gpu: &Gpu, checkpoint: &Checkpoint, bits: ItemBits, out: &Path) ->
 type Table = ([&'static str; 2], Vec<f32>);
 
 fn write_weights(path: &Path, model: &Model, shape: &[usize], tables: &[Table], bits: ItemBits) -> Result<()> {
-    let failed = |e: safetensors::SafeTensorError| Error::format(path, e.to_string());
-    let mut parts: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
+    let mut parts: Vec<Stored> = Vec::new();
     for p in model.params().list().iter().filter(|p| !is_replaced(&p.name)) {
         let bytes = bytemuck::cast_slice(&p.tensor.to_vec::<f32>()?).to_vec();
-        parts.push((p.name.clone(), Dtype::F32, p.tensor.shape().to_vec(), bytes));
+        parts.push((p.name.clone(), Dtype::F32, p.tensor.shape().to_vec(), bytes.into()));
     }
     let mut put = |name: &str, dtype, shape: &[usize], bytes: &[u8]| {
-        parts.push((name.into(), dtype, shape.to_vec(), bytes.to_vec()));
+        parts.push((name.into(), dtype, shape.to_vec(), bytes.to_vec().into()));
     };
     for ([name, of_scales], vectors) in tables {
         let quantised = match bits {
@@ -99,12 +102,7 @@ fn write_weights(path: &Path, model: &Model, shape: &[usize], tables: &[Table], 
             }
         }
     }
-    let mut views = Vec::new();
-    for (name, dtype, shape, bytes) in &parts {
-        views.push((name, TensorView::new(*dtype, shape.clone(), bytes).map_err(failed)?));
-    }
-    let bytes = safetensors::serialize(views, None).map_err(failed)?;
-    fs::write(path, bytes).map_err(|e| Error::file(path, &e))
+    write_stored(path, &parts)
 }
 
 /// Puts the weights of the exported model in `folder` into `model`.

@@ -6,7 +6,9 @@ mod calibrate;
 mod catalogue;
 mod checkpoint;
 mod export;
+mod files;
 mod negatives;
+mod neighbours;
 mod options;
 mod sampler;
 mod update;
@@ -19,6 +21,8 @@ pub use export::{ItemBits, export};
 #[doc(hidden)]
 pub use export::{inspect_items, inspect_weights};
 pub use negatives::Drawing;
+#[doc(hidden)]
+pub use neighbours::inspect_neighbours;
 pub use options::{Loss, Positions, TrainOptions, read_settings, set};
 pub use sampler::{Stretch, Windows, epoch_batches, history, known_user, request_of, stretches};
 pub use update::UpdateOptions;
@@ -32,6 +36,7 @@ use crate::ops::{self, AdamW, Update};
 use crate::tape::Tape;
 use crate::tensor::Tensor;
 use negatives::popularity;
+use neighbours::catalogue_with;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::Instant;
@@ -98,7 +103,7 @@ impl<'a> Trainer<'a> {
         options.validate()?;
         let (config, mask_seen) = (&fitting(config, dataset, seen), options.mask_seen && seen == Seen::Filter);
         options.fits(config, mask_seen, gpu.info().max_binding)?;
-        let model = Model::new(gpu, config, catalogue_of(dataset), options.seed);
+        let model = Model::new(gpu, config, catalogue_with(dataset, config, true), options.seed);
         start_biases(&model, dataset, options.bias_start);
         let stretches = stretches(dataset, config.len, options.windows);
         if stretches.is_empty() {

@@ -1,7 +1,8 @@
 //! A trained model goes on learning from new events, and keeps what it knows.
 
 use super::checkpoint::{Checkpoint, Origin};
-use super::{Drawing, Judging, State, Stretch, TrainOptions, Trainer, Windows, catalogue_of, stretches};
+use super::neighbours::catalogue_with;
+use super::{Drawing, Judging, State, Stretch, TrainOptions, Trainer, Windows, stretches};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::eval::Seen;
@@ -52,7 +53,7 @@ impl<'a> Trainer<'a> {
         }
         let old = from.data()?;
         let before = from.load(gpu, &old)?;
-        let model = Model::new(gpu, &from.config, catalogue_of(dataset), how.seed);
+        let model = Model::new(gpu, &from.config, catalogue_with(dataset, &from.config, false), how.seed);
         grow(&before, &model, dataset, |user| from.known_user(&old, user) != 0)?;
         let stretches = rows(dataset, fresh, from, how);
         if stretches.is_empty() {

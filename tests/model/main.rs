@@ -4,8 +4,8 @@
 mod gradient;
 mod hidden;
 mod large;
+mod mixed;
 mod packed;
-mod repeats;
 mod scores;
 mod switches;
 

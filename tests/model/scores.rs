@@ -28,7 +28,7 @@ fn ranks_and_recommendations_are_those_of_the_scores() {
     for config in
         PRESETS.map(|(name, _)| preset(name)).into_iter().chain([Config { item_bias: false, tied: false, ..tiny() }])
     {
-        let config = Config { repeats: false, ..config }; // see repeats.rs
+        let config = Config { repeats: false, ..config }; // see mixed.rs
         let model = model(&config);
         let scores = scores(&model, &histories);
         for exclude in [&nothing, &seen] {

@@ -1,6 +1,7 @@
 //! Training: that it learns, gives the same bits twice and after a kill, and refuses what it cannot go on from.
 #![cfg(feature = "recsys")]
 
+mod neighbours;
 mod objectives;
 mod untied;
 
@@ -320,17 +321,18 @@ fn held_out_events_teach_nothing_of(dataset: &Dataset, seen: Seen) {
         other
     };
     let run = |dataset: &Dataset| {
-        let config = Config { request_time: true, ..config() };
+        let config = Config { request_time: true, neighbours: 0.3, ..config() };
         let mut trainer = Trainer::new(gpu(), dataset, &config, &options(2), seen).expect("a trainer");
         trainer.run(None, &mut |_| ()).expect("training");
         let losses: Vec<f64> = trainer.state().history.iter().map(|r| r.loss).collect();
-        (bits(trainer.model()), trainer.state().clone(), losses)
+        let counted = trainer.model().catalogue().neighbours.clone();
+        (bits(trainer.model()), trainer.state().clone(), (losses, counted))
     };
     let plain = run(dataset);
-    let (weights, state, _) = run(&replaced(1));
-    assert!(weights == plain.0 && state == plain.1, "the test event has leaked");
-    let (_, state, losses) = run(&replaced(2));
-    assert!(losses == plain.2, "the validation event has leaked");
+    let (weights, state, learned) = run(&replaced(1));
+    assert!(weights == plain.0 && state == plain.1 && learned == plain.2, "the test event has leaked");
+    let (_, state, learned) = run(&replaced(2));
+    assert!(learned == plain.2, "the validation event has leaked");
     assert!(state != plain.1, "the validation event is what is validated");
 }
 

@@ -1,12 +1,14 @@
-use crate::{dataset, gpu, model, model_of, rows, tiny};
+use crate::{dataset, gpu, model_of, rows, tiny};
 use desirepath::Tape;
 use desirepath::Tensor;
-use desirepath::model::{Batch, Catalogue, Config, History, Model, OutputTask, Recommendation, Targets};
+use desirepath::eval::training_events;
+use desirepath::model::{Batch, Catalogue, Config, History, Model, Neighbours, OutputTask, Recommendation, Targets};
 use desirepath::ops::{IGNORE, Ids};
 use desirepath::train::{Stretch, catalogue_of, history, request_of};
+use std::sync::Arc;
 
 /// What training says of each item's probability to follow, one by one; item id `i` is at `i - 1`.
-fn probabilities(model: &Model, history: &History) -> Vec<f64> {
+fn learned(model: &Model, history: &History) -> Vec<f64> {
     let batch = Batch::new(gpu(), model.config(), model.catalogue(), &[*history]);
     let n_items = dataset().n_items();
     let last = batch.len as u32 - 1;
@@ -28,21 +30,51 @@ fn probabilities(model: &Model, history: &History) -> Vec<f64> {
     (1..=n_items as u32).map(p).collect()
 }
 
+/// The probabilities that items are ranked by: those of training, of which the neighbours take their share of the catalogue's.
+fn probabilities(config: &Config, neighbours: &Neighbours, history: &History) -> Vec<f64> {
+    let of =
+        |repeats: bool| learned(&model_of(&Config { repeats, ..config.clone() }, catalogue_of(dataset())), history);
+    let (mut p, softmax) = (of(config.repeats), of(false));
+    // What the pointer leaves: all of what is not in the history.
+    let other = (1..).find(|i| !history.items.contains(i)).expect("an item") as usize - 1;
+    let share = f64::from(config.neighbours) * p[other] / softmax[other];
+    p.iter_mut().zip(softmax).for_each(|(p, softmax)| *p -= share * softmax);
+    neighbours.shares(history.items).iter().for_each(|(item, said)| p[*item as usize - 1] += share * said);
+    p
+}
+
+/// What was had near each item in training.
+fn counted() -> Neighbours {
+    let histories: Vec<&[u32]> =
+        (1..=dataset().n_users()).map(|user| &dataset().item[training_events(dataset(), user)]).collect();
+    Neighbours::count(dataset().n_items(), &histories)
+}
+
 fn asked(row: &Stretch) -> History<'static> {
     let last = row.range.end - 1;
     history(dataset(), row.user, row.range.start..last, request_of(dataset(), last))
 }
 
-/// Ranking looks at the items of the history alone, training at any one: they must agree on all.
+/// Ranking looks at the items that the pointer or the neighbours name alone: it must agree with the definition on all.
 #[test]
-fn the_ranking_is_that_of_the_probabilities_in_training() {
-    let config = Config { output_weight: 0.0, ..tiny() };
-    let (model, unrated) = (model(&config), model_of(&config, Catalogue { rated: false, ..catalogue_of(dataset()) }));
+fn the_ranking_is_that_of_the_probabilities() {
+    for (repeats, neighbours) in [(true, 0.0), (false, 0.4), (true, 0.4)] {
+        ranks_by_probability(&Config { output_weight: 0.0, repeats, neighbours, ..tiny() });
+    }
+}
+
+fn ranks_by_probability(config: &Config) {
+    let counted = Arc::new(counted());
+    let catalogue = |rated| {
+        let neighbours = (config.neighbours > 0.0).then(|| counted.clone());
+        Catalogue { neighbours, rated, ..catalogue_of(dataset()) }
+    };
+    let (model, unrated) = (model_of(config, catalogue(true)), model_of(config, catalogue(false)));
     let n_items = dataset().n_items() as u32;
     let mut lifted = 0;
-    for row in rows(&config).iter().take(5) {
+    for row in rows(config).iter().take(2) {
         let history = asked(row);
-        let p = probabilities(&model, &history);
+        let p = probabilities(config, &counted, &history);
         let total: f64 = p.iter().sum();
         assert!((total - 1.0).abs() < 1e-4, "probabilities of all items add up to {total}");
         let seen = history.items.to_vec();
@@ -68,9 +100,13 @@ fn the_ranking_is_that_of_the_probabilities_in_training() {
                 assert!((above(1.0001)..=above(0.9999)).contains(&rank), "rank {rank} of {}", above(1.0));
             }
         }
-        // The pointer matters here: without it the order would be another.
+        // What is mixed in matters here: without it the order would be another.
         let best = (0..p.len()).max_by(|a, b| p[*a].total_cmp(&p[*b])).expect("items") as u32 + 1;
-        lifted += usize::from(seen.contains(&best));
+        let near = counted.shares(&seen);
+        lifted += usize::from(match config.neighbours > 0.0 {
+            true => near.iter().any(|n| n.0 == best),
+            false => seen.contains(&best),
+        });
     }
-    assert!(lifted > 0, "no item of any history came first");
+    assert!(lifted > 0, "no item that is mixed in came first");
 }
