@@ -43,6 +43,9 @@ pub struct Args {
     /// Only this run of the file (its name; may be given several times)
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
+    /// Write the table of the trainings that have ended, and train nothing; rows may have different numbers of seeds
+    #[arg(long)]
+    finished: bool,
     /// Folder for models, results and the table [default: .out/experiments/NAME-OF-THE-FILE]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -50,7 +53,6 @@ pub struct Args {
 
 /// What all runs share.
 struct Bench<'a> {
-    gpu: &'a Gpu,
     dataset: &'a Dataset,
     cases: Vec<Case>,
     seen: Seen,
@@ -67,23 +69,13 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     if cases.is_empty() {
         return Err(Error::format(&args.file, "its data has no user with the three events that an evaluation needs"));
     }
-    let gpu = common.gpu()?;
     let seen = SeenArg::Auto.resolve(&dataset);
-    let bench = Bench { gpu: &gpu, dataset: &dataset, cases, seen, out };
+    let bench = Bench { dataset: &dataset, cases, seen, out };
     bench.check(&plan)?;
-    let total = chosen.len() as u64 * args.seeds;
-    let mut measured: Vec<Vec<Measured>> = plan.runs.iter().map(|_| Vec::new()).collect();
-    // Seed by seed: a table of all runs is there early, and grows surer.
-    for seed in 1..=args.seeds {
-        for (nth, i) in chosen.iter().copied().enumerate() {
-            let run = &plan.runs[i];
-            let at = (seed - 1) * chosen.len() as u64 + nth as u64 + 1;
-            eprintln!("{at} of {total}: {}, seed {seed}", run.name);
-            measured[i].push(bench.measure(run, seed, common)?);
-            bench.report(&plan, &measured, args)?;
-        }
-    }
-    let report = bench.report(&plan, &measured, args)?;
+    let report = match args.finished {
+        true => bench.finished(&plan, &chosen, args)?,
+        false => bench.train(&plan, &chosen, args, common)?,
+    };
     let table = report.markdown();
     common.print(&report, format!("{table}\nwritten to {}\n", bench.out.join("report.md").display()))
 }
@@ -105,33 +97,69 @@ impl Bench<'_> {
             let named = |e: Error| Error::Config(format!("run {:?}: {e}", run.name));
             config.validate().map_err(named)?;
             options.validate().map_err(named)?;
-            let folder = self.folder(run, 1);
-            if let Some(found) = Measured::read(&folder)? {
-                found.expect(&config, &options, self.dataset, &folder)?;
-            }
+            self.found(run, 1)?;
         }
         Ok(())
     }
 
-    /// From the file of an earlier time, or by training on from wherever it was stopped.
-    fn measure(&self, run: &Run, seed: u64, common: &Common) -> Result<Measured> {
+    /// Trains what is not there yet.
+    fn train(&self, plan: &Plan, chosen: &[usize], args: &Args, common: &Common) -> Result<Report> {
+        let gpu = common.gpu()?;
+        let total = chosen.len() as u64 * args.seeds;
+        let mut measured: Vec<Vec<Measured>> = plan.runs.iter().map(|_| Vec::new()).collect();
+        // Seed by seed: a table of all runs is there early, and grows surer.
+        for seed in 1..=args.seeds {
+            for (nth, i) in chosen.iter().copied().enumerate() {
+                let run = &plan.runs[i];
+                let at = (seed - 1) * chosen.len() as u64 + nth as u64 + 1;
+                eprintln!("{at} of {total}: {}, seed {seed}", run.name);
+                let found = self.found(run, seed)?;
+                measured[i].push(found.map_or_else(|| self.measure(&gpu, run, seed, common), Ok)?);
+                self.report(plan, &measured, args)?;
+            }
+        }
+        self.report(plan, &measured, args)
+    }
+
+    /// Of each run the seeds from the first to the last that an earlier time has left.
+    fn finished(&self, plan: &Plan, chosen: &[usize], args: &Args) -> Result<Report> {
+        let mut measured: Vec<Vec<Measured>> = plan.runs.iter().map(|_| Vec::new()).collect();
+        for i in chosen.iter().copied() {
+            for seed in 1..=args.seeds {
+                let Some(found) = self.found(&plan.runs[i], seed)? else { break };
+                measured[i].push(found);
+            }
+        }
+        match measured.iter().all(Vec::is_empty) {
+            true => Err(Error::format(&self.out, "no training has ended here; leave out --finished to train")),
+            false => self.report(plan, &measured, args),
+        }
+    }
+
+    /// What an earlier time has left.
+    fn found(&self, run: &Run, seed: u64) -> Result<Option<Measured>> {
         let folder = self.folder(run, seed);
         let (config, options) = self.settings(run, seed);
-        if let Some(found) = Measured::read(&folder)? {
-            found.expect(&config, &options, self.dataset, &folder)?;
-            return Ok(found);
-        }
+        let found = Measured::read(&folder)?;
+        found.iter().try_for_each(|found| found.expect(&config, &options, self.dataset, &folder))?;
+        Ok(found)
+    }
+
+    /// By training, on from wherever it was stopped.
+    fn measure(&self, gpu: &Gpu, run: &Run, seed: u64, common: &Common) -> Result<Measured> {
+        let folder = self.folder(run, seed);
+        let (config, options) = self.settings(run, seed);
         let model = folder.join("model");
         let mut trainer = match Checkpoint::exists(&model) {
-            true => self.resume(&model, &config, &options)?,
-            false => Trainer::new(self.gpu, self.dataset, &config, &options, self.seen)?,
+            true => self.resume(gpu, &model, &config, &options)?,
+            false => Trainer::new(gpu, self.dataset, &config, &options, self.seen)?,
         };
         let whole = trainer.state().step == 0;
-        self.gpu.reset_peak();
+        gpu.reset_peak();
         let started = Instant::now();
         train_with_bar(&mut trainer, Some(&model), common)?;
         let seconds = whole.then(|| started.elapsed().as_secs_f64());
-        let peak_device_bytes = whole.then(|| self.gpu.memory().peak);
+        let peak_device_bytes = whole.then(|| gpu.memory().peak);
         let bar = common.bar(self.cases.len(), "ranking {bar:24} {pos}/{len} users, {eta} to go");
         let ranked =
             rank(trainer.model(), self.dataset, &self.cases, self.seen, true, &mut |n| bar.set_position(n as u64))?;
@@ -150,7 +178,7 @@ impl Bench<'_> {
             validation_ndcg10: trainer.state().best_ndcg10,
             parameters: trainer.model().params().count(),
             peak_device_bytes,
-            adapter: self.gpu.info().to_string(),
+            adapter: gpu.info().to_string(),
             version: env!("CARGO_PKG_VERSION").into(),
             date: today(),
         };
@@ -158,7 +186,7 @@ impl Bench<'_> {
         Ok(measured)
     }
 
-    fn resume(&self, model: &Path, config: &Config, options: &TrainOptions) -> Result<Trainer<'_>> {
+    fn resume(&self, gpu: &Gpu, model: &Path, config: &Config, options: &TrainOptions) -> Result<Trainer<'_>> {
         let checkpoint = Checkpoint::open_training(model)?;
         if (&checkpoint.config, &checkpoint.options) != (config, options) {
             return Err(Error::Config(format!(
@@ -166,12 +194,13 @@ impl Bench<'_> {
                 model.display()
             )));
         }
-        Trainer::resume(self.gpu, self.dataset, model, self.seen)
+        Trainer::resume(gpu, self.dataset, model, self.seen)
     }
 
     fn report(&self, plan: &Plan, measured: &[Vec<Measured>], args: &Args) -> Result<Report> {
         let only: String = args.only.iter().map(|name| format!(" --only {name:?}")).collect();
-        let command = format!("desirepath experiment {} --seeds {}{only}", args.file.display(), args.seeds);
+        let finished = if args.finished { " --finished" } else { "" };
+        let command = format!("desirepath experiment {} --seeds {}{only}{finished}", args.file.display(), args.seeds);
         let report = Report::new(plan, measured, self.dataset, &self.cases, self.seen, command);
         report.write(&self.out)?;
         Ok(report)

@@ -77,6 +77,21 @@ fn a_table_without_its_baseline_says_so() {
     assert!(table.contains("Δ is the paired difference to plain with its p"), "{table}");
 }
 
+/// A table of what is there needs no device and trains nothing.
+#[test]
+fn a_table_of_what_has_ended() {
+    let (file, out) = experiment("ended", "gru = false");
+    let table = |out: &Path| run(&["experiment", text(&file), "--out", text(out), "--finished", "--json"]);
+    table(&out).fails(1, "no training has ended here; leave out --finished to train");
+    let whole = go(&file, &out, "2").json();
+    std::fs::remove_dir_all(out.join("plain/seed-2")).expect("remove");
+    let report = table(&out).json();
+    let seeds = |row: usize| report["rows"][row]["seeds"].as_u64().expect("a number");
+    assert_eq!((seeds(0), seeds(1)), (1, 2));
+    assert_eq!(report["rows"][1]["values"], whole["rows"][1]["values"]);
+    assert!(!out.join("plain/seed-2").exists(), "it trained");
+}
+
 #[test]
 fn an_experiment_never_mixes_settings() {
     let (file, out) = experiment("mixed", "gru = false");

@@ -53,8 +53,10 @@ impl Measured {
         read.map(Some).map_err(|e| Error::format(&path, format!("{e}; remove it to train again")))
     }
 
+    /// In one line: most of it are the ranks of all cases.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        write_in_place(&folder.join(RESULT), &json(self)?)
+        let text = serde_json::to_string(self).map_err(|e| Error::Config(e.to_string()))?;
+        write_in_place(&folder.join(RESULT), &(text + "\n"))
     }
 
     /// # Errors

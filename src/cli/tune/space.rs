@@ -31,6 +31,7 @@ input_dropout = [0.0, 0.1, 0.2, 0.3, 0.5]
 dim = [32, 64, 96]
 heads = [1, 2, 4]
 blocks = { int = [1, 3] }
+neighbours = [0.0, 0.1, 0.3, 0.5]
 ";
 
 impl Space {
