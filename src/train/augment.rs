@@ -5,7 +5,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-/// One way to change a row. The first three are those of Xie et al. 2022, <https://arxiv.org/abs/2010.14395>
+/// One way to change a row. Crop, mask and reorder are those of Xie et al. 2022, <https://arxiv.org/abs/2010.14395>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Augment {
     /// A stretch of it is kept, anywhere.
@@ -16,10 +16,18 @@ pub enum Augment {
     Reorder,
     /// The stretch whose events lie at the most even intervals is kept: Dang et al. 2023, <https://arxiv.org/abs/2212.08262>
     Time,
+    /// It begins anywhere, as the history of somebody does of whom little is told: else what follows a short history would
+    /// be learned from the first events of people alone.
+    Start,
 }
 
-const NAMES: [(&str, Augment); 4] =
-    [("crop", Augment::Crop), ("mask", Augment::Mask), ("reorder", Augment::Reorder), ("time", Augment::Time)];
+const NAMES: [(&str, Augment); 5] = [
+    ("crop", Augment::Crop),
+    ("mask", Augment::Mask),
+    ("reorder", Augment::Reorder),
+    ("time", Augment::Time),
+    ("start", Augment::Start),
+];
 
 /// Some of them, of which each changed row gets one. As text: names with commas between, or `none`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,9 +40,9 @@ impl TryFrom<String> for Augments {
     fn try_from(text: String) -> Result<Augments, String> {
         let one = |name: &str| match NAMES.iter().find(|(n, _)| *n == name.trim()) {
             Some((_, augment)) => Ok(*augment),
-            None => {
-                Err(format!("no way to change a row is called {name:?}; there are: none, crop, mask, reorder, time"))
-            }
+            None => Err(format!(
+                "no way to change a row is called {name:?}; there are: none, crop, mask, reorder, time, start"
+            )),
         };
         match text.trim() {
             "none" => Ok(Augments::default()),
@@ -68,7 +76,7 @@ impl Events {
         self.hidden = self.hidden[start..start + n].to_vec();
     }
 
-    /// Changes about `share` of the events.
+    /// Changes about `share` of the events, or any number of them where it is to begin anywhere.
     pub fn change(&mut self, how: Augment, share: f32, rng: &mut ChaCha8Rng) {
         let n = self.ids.len();
         let some = ((share * n as f32) as usize).max(1);
@@ -81,6 +89,10 @@ impl Events {
                 // Any number of events, so that it is not the same stretch every time.
                 let kept = n.saturating_sub(rng.random_range(1..=some)).max(2.min(n));
                 self.keep(most_even(&self.times, kept), kept);
+            }
+            Augment::Start => {
+                let kept = rng.random_range(2.min(n)..=n);
+                self.keep(n - kept, kept);
             }
             Augment::Mask => {
                 let mut order: Vec<usize> = (0..n.saturating_sub(1)).collect(); // the last one is not read
@@ -139,6 +151,19 @@ mod tests {
     }
 
     #[test]
+    fn a_row_begins_anywhere_and_ends_as_before() {
+        let begun: std::collections::BTreeSet<usize> = (0..200)
+            .map(|seed| {
+                let row = changed(Augment::Start, 0.3, seed);
+                assert!(row.ids.windows(2).all(|w| w[1] == w[0] + 1) && row.ids.last() == Some(&19));
+                assert_eq!((row.times.len(), row.times.last()), (row.ids.len(), Some(&54)));
+                row.ids[0]
+            })
+            .collect();
+        assert_eq!(begun, (10..=18).collect());
+    }
+
+    #[test]
     fn the_most_even_stretch_is_kept() {
         for seed in 0..20 {
             let row = changed(Augment::Time, 0.6, seed);
@@ -188,10 +213,10 @@ mod tests {
     #[test]
     fn names_are_read_and_written() {
         let read = |text: &str| Augments::try_from(text.to_string());
-        for text in ["none", "crop", "crop,mask,reorder,time"] {
+        for text in ["none", "crop", "crop,mask,reorder,time,start"] {
             assert_eq!(read(text).map(String::from), Ok(text.to_string()));
         }
         assert_eq!(read("mask, time"), Ok(Augments(vec![Augment::Mask, Augment::Time])));
-        assert!(read("crop,cut").unwrap_err().contains("\"cut\"; there are: none, crop, mask, reorder, time"));
+        assert!(read("crop,cut").unwrap_err().contains("\"cut\"; there are: none, crop, mask, reorder, time, start"));
     }
 }

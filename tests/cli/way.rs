@@ -164,7 +164,7 @@ fn other_objectives_go_all_the_way() {
     let bad = |sets: &[&str]| run(&[&train[..], &["--force"], &small, sets].concat());
     bad(&["--set", "loss=bpr", "--seen", "keep"]).fails(2, "set repeats=false or loss=full");
     bad(&["--set", "loss=ce"]).fails(2, "sampled-softmax");
-    bad(&["--set", "augment=crop,cut"]).fails(2, "there are: none, crop, mask, reorder, time");
+    bad(&["--set", "augment=crop,cut"]).fails(2, "there are: none, crop, mask, reorder, time, start");
     let (space, out) = (place().path("losses.toml"), place().path("losses"));
     let choices = "loss = [\"full\", \"sampled-softmax\", \"bpr\"]\ntargets = [\"all\", \"last\"]\naugment = [\"none\", \"crop,mask\"]";
     std::fs::write(&space, choices).expect("write");

@@ -62,7 +62,7 @@ fn a_model_that_looks_both_ways_learns_more_than_what_is_popular() {
 
 #[test]
 fn changed_rows_and_last_targets_teach() {
-    learns("changed", &config(), &TrainOptions { augment: augments("crop,mask,reorder,time"), ..options(20) });
+    learns("changed", &config(), &TrainOptions { augment: augments("crop,mask,reorder,time,start"), ..options(20) });
     let last = TrainOptions { targets: Positions::Last, windows: desirepath::train::Windows::Sliding, ..options(20) };
     learns("last", &config(), &last);
 }
@@ -81,7 +81,7 @@ fn batch_of(options: &TrainOptions, config: &Config, key: (u64, u64)) -> (Vec<u3
 #[test]
 fn a_batch_follows_from_seed_and_step() {
     let drawn = TrainOptions { loss: Loss::Gbce, negatives_shared: false, negatives: 5, ..options(1) };
-    let all = TrainOptions { augment: augments("crop,mask,reorder,time"), augment_share: 1.0, ..drawn.clone() };
+    let all = TrainOptions { augment: augments("crop,mask,reorder,time,start"), augment_share: 1.0, ..drawn.clone() };
     for (options, config) in [(&drawn, without_pointer()), (&all, without_pointer()), (&all, bert4rec())] {
         let once = batch_of(options, &config, (1, 5));
         assert_eq!(once, batch_of(options, &config, (1, 5)));
@@ -121,7 +121,7 @@ fn a_run_in_pieces_ends_with_the_same_bits_whatever_is_drawn() {
         negatives: 8,
         negatives_power: 0.5,
         negatives_shared: false,
-        augment: augments("crop,mask,reorder,time"),
+        augment: augments("crop,mask,reorder,time,start"),
         ..options(3)
     };
     let untied = Config { tied: false, ..without_pointer() };
