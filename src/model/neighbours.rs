@@ -17,10 +17,8 @@ use std::ops::Range;
 
 /// An event counts for those at most so many places away in its history, ...
 const WINDOW: usize = 20;
-/// ... each this times as much as one that is a place nearer, ...
+/// ... each this times as much as one that is a place nearer, before or after.
 const NEAR: f32 = 0.9;
-/// ... and what came before an item this times as much as what came after it.
-const BEFORE: f32 = 1.0;
 /// Of each item, so many neighbours are kept: those with the largest counts.
 const KEPT: usize = 64;
 /// So many of the newest items of a history are asked for their neighbours, ...
@@ -143,8 +141,7 @@ fn around(t: usize, within: Range<usize>) -> impl Iterator<Item = usize> {
 
 /// What an event at `other` counts for the item at `t`.
 fn nearness(t: usize, other: usize) -> f32 {
-    let near = NEAR.powi(t.abs_diff(other) as i32 - 1);
-    if other < t { BEFORE * near } else { near }
+    NEAR.powi(t.abs_diff(other) as i32 - 1)
 }
 
 /// The newest items of a history with their weights.
@@ -168,7 +165,7 @@ mod tests {
                 for (t, _) in h.iter().enumerate().filter(|(_, y)| **y == b && *y != x) {
                     let gap = s.abs_diff(t);
                     if (1..=WINDOW).contains(&gap) {
-                        sum += f64::from(NEAR).powi(gap as i32 - 1) * f64::from(if t < s { BEFORE } else { 1.0 });
+                        sum += f64::from(NEAR).powi(gap as i32 - 1);
                     }
                 }
             }
