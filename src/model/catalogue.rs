@@ -21,7 +21,7 @@ pub struct Catalogue {
     /// `[n_items + 1, feature_dim]`
     pub features: Vec<f32>,
     pub feature_dim: usize,
-    /// What was had near each item, for a model that asks.
+    /// What was had near each item; without it `Config::neighbours` does nothing.
     #[serde(skip)]
     pub neighbours: Option<Arc<Neighbours>>,
 }

@@ -13,7 +13,8 @@ use crate::tape::Tape;
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 
-/// What one part says for one history: the logit of its gate, and its probabilities, each item once.
+/// What one part says for one history: the logit of its gate, and its probabilities; those of an item that is named several
+/// times add up.
 #[derive(Debug, Clone)]
 pub(super) struct Part {
     pub logit: f64,
@@ -96,13 +97,13 @@ mod tests {
     fn parts_share_what_the_inner_ones_leave() {
         let sigmoid = |a: f64| 1.0 / (1.0 + (-a).exp());
         let parts = [
-            Part { logit: -0.3, shares: vec![(2, 0.75), (5, 0.25)] },
+            Part { logit: -0.3, shares: vec![(2, 0.5), (5, 0.25), (2, 0.25)] },
             Part { logit: 1.2, shares: vec![(1, 0.5), (2, 0.5)] },
         ];
         let softmax = [0.1, 0.2, 0.3, 0.15, 0.25];
         let (added, log_left) = together(&parts);
         for item in 1..=5u32 {
-            let of = |part: &Part| part.shares.iter().find(|s| s.0 == item).map_or(0.0, |s| s.1);
+            let of = |part: &Part| part.shares.iter().filter(|s| s.0 == item).map(|s| s.1).sum::<f64>();
             let mut p = softmax[item as usize - 1];
             for part in &parts {
                 p = (1.0 - sigmoid(part.logit)) * p + sigmoid(part.logit) * of(part);

@@ -12,7 +12,6 @@ use crate::nn::{Init, Linear, Params};
 use crate::ops::{self, Activation, BiasLayout, Pointer, SpaceTime};
 use crate::tape::Tape;
 use crate::tensor::Tensor;
-use std::collections::BTreeMap;
 
 /// The pointer and its gate.
 #[derive(Debug)]
@@ -75,15 +74,11 @@ impl Repeats {
             ops::pointer_weights(&model.gpu, &qk, &Pointer { lengths: (&batch.packed).into(), bias: bias.as_ref() });
         let gate = self.gate(tape, own);
         let (weights, gate) = (weights.to_vec::<f32>()?, gate.to_vec::<f32>()?);
-        let mut parts = Vec::new();
-        for (row, history) in histories.iter().enumerate() {
-            let mut shares: BTreeMap<u32, f64> = BTreeMap::new();
-            for (t, item) in history.items.iter().enumerate() {
-                *shares.entry(*item).or_insert(0.0) += f64::from(weights[row * batch.len + t]);
-            }
-            parts.push(Part { logit: f64::from(gate[row]), shares: shares.into_iter().collect() });
-        }
-        Ok(parts)
+        let part = |(row, history): (usize, &History)| {
+            let weights = weights[row * batch.len..].iter().map(|w| f64::from(*w));
+            Part { logit: f64::from(gate[row]), shares: history.items.iter().copied().zip(weights).collect() }
+        };
+        Ok(histories.iter().enumerate().map(part).collect())
     }
 }
 

@@ -32,7 +32,6 @@ pub(super) fn save(folder: &Path, neighbours: &Neighbours) -> Result<()> {
         ("counts", Dtype::F32, bytemuck::cast_slice::<f32, u8>(counts)),
     ]
     .map(|(name, dtype, bytes)| -> Stored { (name.into(), dtype, vec![bytes.len() / 4], bytes.into()) });
-
     write_stored(&folder.join(FILE), &parts)
 }
 
